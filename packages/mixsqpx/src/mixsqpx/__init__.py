@@ -1,0 +1,27 @@
+"""Maximum-likelihood mixture proportions by mixSQP, in pure JAX."""
+
+from . import datasets as datasets
+from ._em import EM as EM
+from ._functions import hessian as hessian
+from ._functions import objective as objective
+from ._functions import optimality_gap as optimality_gap
+from ._functions import posterior as posterior
+from ._mixsolve import mixsolve as mixsolve
+from ._mixsqp import MixSQP as MixSQP
+from ._solution import RESULTS as RESULTS
+from ._solution import MixSolution as MixSolution
+from ._solver import AbstractMixSolver as AbstractMixSolver
+
+__all__ = [
+    "EM",
+    "RESULTS",
+    "AbstractMixSolver",
+    "MixSQP",
+    "MixSolution",
+    "datasets",
+    "hessian",
+    "mixsolve",
+    "objective",
+    "optimality_gap",
+    "posterior",
+]

@@ -1,0 +1,39 @@
+"""The EM algorithm, for comparison and for starts."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._problem import MixProblem
+from ._solver import AbstractMixSolver, MixState, state_at
+
+
+class EM(AbstractMixSolver):
+    """Expectation maximisation: p ∘ (1 - g), one gradient a step, linear convergence at best.
+
+    It starts from equal proportions unless `init` says otherwise, and a component that starts at
+    zero stays there: an `init` without the components of the optimum cannot converge, and is
+    reported so. Expect to raise `max_steps`.
+
+    Attributes
+    ----------
+    gap_tol : float or None
+        See `AbstractMixSolver`.
+    """
+
+    gap_tol: float | None = None
+
+    def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
+        """First iterate: equal proportions, or `init`."""
+        m = problem.shape[1]
+        return state_at(problem, jnp.full((m,), 1.0 / m, problem.lik.dtype) if init is None else init)
+
+    def step(self, problem: MixProblem, state: MixState) -> MixState:
+        """One EM step, renormalised against the drift of rounding."""
+        probs = state.probs * (1.0 - state.gradient)
+        probs = probs / jnp.sum(probs)
+        new = state_at(problem, probs)
+        stalled = jnp.where(jnp.all(probs == state.probs), state.num_stalled + 1, 0)
+        return eqx.tree_at(
+            lambda s: (s.num_steps, s.num_stalled), new, (state.num_steps + 1, stalled)
+        )

@@ -1,0 +1,129 @@
+"""Exact pieces of the problem at any proportions, for use and for checking."""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from ._inputs import as_problem_arrays
+from ._problem import normalise_weights
+
+
+def _log_mixture(
+    log_lik: Float[Array, "n m"],
+    probs: Float[Array, " m"],
+    weights: Float[Array, " n"] | None,
+) -> tuple[Float[Array, "n m"], Float[Array, " n"]]:
+    """Log-likelihoods with zero-weight rows blanked to zeros, and log Σⱼ pⱼ exp ℓᵢⱼ.
+
+    The shift is the largest entry among components of positive proportion, so nothing that counts
+    underflows, however far the best component outside the mixture is above.
+    """
+    if weights is not None:
+        log_lik = jnp.where((weights == 0)[:, None], 0.0, log_lik)
+    inside = probs > 0
+    used = jnp.where(inside, log_lik, -jnp.inf)
+    shift = lax.stop_gradient(jnp.max(used, axis=1))
+    shift = jnp.where(jnp.isfinite(shift), shift, 0.0)
+    mix = jnp.exp(used - shift[:, None]) @ jnp.where(inside, probs, 0.0)
+    return log_lik, jnp.log(mix) + shift
+
+
+def objective(
+    log_lik: Float[Array, "n m"],
+    probs: Float[Array, " m"],
+    weights: Float[Array, " n"] | None = None,
+) -> Float[Array, ""]:
+    """Objective f(p) = -Σᵢ ωᵢ log Σⱼ pⱼ exp ℓᵢⱼ, weights normalised to sum to one.
+
+    Parameters
+    ----------
+    log_lik : Float[Array, "n m"]
+        Log-likelihood ℓ of n units under m components; -inf allowed.
+    probs : Float[Array, "m"]
+        Proportions p on the simplex.
+    weights : Float[Array, "n"], optional
+        Observation weights; equal by default. Rows of zero weight are not looked at.
+
+    Returns
+    -------
+    Float[Array, ""]
+        f(p), in nats per unit weight; +inf if a unit has zero likelihood under p.
+    """
+    log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
+    omega = normalise_weights(weights, log_lik.shape[0], log_lik.dtype)
+    return -jnp.sum(omega * _log_mixture(log_lik, probs, weights)[1])
+
+
+def _ratios(log_lik, probs, weights):
+    """Normalised weights, and density ratios aᵢⱼ/uᵢ of each component to the mixture."""
+    omega = normalise_weights(weights, log_lik.shape[0], log_lik.dtype)
+    log_lik, log_mix = _log_mixture(log_lik, probs, weights)
+    return omega, jnp.exp(log_lik - log_mix[:, None])
+
+
+def optimality_gap(
+    log_lik: Float[Array, "n m"],
+    probs: Float[Array, " m"],
+    weights: Float[Array, " n"] | None = None,
+) -> Float[Array, ""]:
+    """Optimality gap log maxⱼ Σᵢ ωᵢ aᵢⱼ/uᵢ, over all components (Lindsay, 1983).
+
+    Parameters
+    ----------
+    log_lik, probs, weights
+        As for `objective`.
+
+    Returns
+    -------
+    Float[Array, ""]
+        A bound on f(p) - min f, in nats per unit weight, for any p on the simplex; +inf if a unit
+        has zero likelihood under p.
+    """
+    log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
+    omega, ratios = _ratios(log_lik, probs, weights)
+    return jnp.log(jnp.max(omega @ ratios))
+
+
+def hessian(
+    log_lik: Float[Array, "n m"],
+    probs: Float[Array, " m"],
+    weights: Float[Array, " n"] | None = None,
+) -> Float[Array, "m m"]:
+    """Hessian H = Σᵢ ωᵢ aᵢ aᵢᵀ/uᵢ² of the objective in the proportions.
+
+    Parameters
+    ----------
+    log_lik, probs, weights
+        As for `objective`.
+
+    Returns
+    -------
+    Float[Array, "m m"]
+        Positive semi-definite.
+    """
+    log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
+    omega, ratios = _ratios(log_lik, probs, weights)
+    return (ratios.T * omega) @ ratios
+
+
+def posterior(
+    log_lik: Float[Array, "n m"],
+    probs: Float[Array, " m"],
+    weights: Float[Array, " n"] | None = None,
+) -> Float[Array, "n m"]:
+    """Posterior probabilities πᵢⱼ = pⱼ aᵢⱼ/uᵢ of the components, given each unit's data.
+
+    Parameters
+    ----------
+    log_lik, probs, weights
+        As for `objective`. Only which weights are zero matters.
+
+    Returns
+    -------
+    Float[Array, "n m"]
+        Rows sum to one; rows of zero weight are NaN if their data are unusable.
+    """
+    log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
+    _, log_mix = _log_mixture(log_lik, probs, None)
+    inside = probs > 0
+    return jnp.where(inside, jnp.exp(jnp.where(inside, log_lik, -jnp.inf) - log_mix[:, None]), 0.0) * probs

@@ -1,0 +1,65 @@
+"""Checks of what can be checked before any number is looked at: ranks, lengths and dtypes."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def _as_float_array(value: Any, name: str) -> Array:
+    """Array of a floating dtype of at least 32 bits; integers and half precision are promoted."""
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` cannot be made into a JAX array: {error}") from error
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError(f"`{name}` must be real, but its dtype is {array.dtype}.")
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return array.astype(jnp.result_type(float))
+    return array.astype(jnp.float32) if jnp.finfo(array.dtype).bits < 32 else array
+
+
+def as_problem_arrays(
+    log_lik: Any, weights: Any = None, probs: Any = None, *, probs_name: str = "probs"
+) -> tuple[Float[Array, "n m"], Any, Any]:
+    """`log_lik`, a vector over components and the weights, as arrays of one floating dtype.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric.
+    ValueError
+        If `log_lik` is not a matrix with units and components, or a vector has the wrong length.
+    """
+    log_lik = _as_float_array(log_lik, "log_lik")
+    if log_lik.ndim != 2:
+        raise ValueError(
+            "`log_lik` must be a matrix, units by components, but its shape is "
+            f"{log_lik.shape}."
+        )
+    n, m = log_lik.shape
+    if n == 0 or m == 0:
+        raise ValueError(f"`log_lik` is empty: its shape is {log_lik.shape}.")
+    return (
+        log_lik,
+        _as_vector(probs, probs_name, m, "component", log_lik.dtype),
+        _as_vector(weights, "weights", n, "unit", log_lik.dtype),
+    )
+
+
+def _as_vector(value: Any, name: str, length: int, what: str, dtype: Any) -> Array | None:
+    if value is None:
+        return None
+    vector = _as_float_array(value, name)
+    if vector.shape != (length,):
+        raise ValueError(
+            f"`{name}` must have one entry for each {what} of `log_lik`, shape ({length},), but "
+            f"its shape is {vector.shape}."
+        )
+    return vector.astype(dtype)
+
+
+def is_concrete(*arrays: Array) -> bool:
+    """Whether the numbers are known now, rather than being traced."""
+    return not any(isinstance(array, jax.core.Tracer) for array in arrays)

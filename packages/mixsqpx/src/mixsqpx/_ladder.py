@@ -1,0 +1,27 @@
+"""Sizes of working sets: XLA needs fixed shapes, the number of active components is not known."""
+
+import equinox.internal as eqxi
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+_FIRST = 16
+_RATIO = 4
+
+
+def ladder(num_components: int) -> tuple[int, ...]:
+    """Sizes 16, 64, 256, … up to all components, which nothing overflows."""
+    sizes = []
+    size = _FIRST
+    while size < num_components:
+        sizes.append(size)
+        size *= _RATIO
+    return (*sizes, num_components)
+
+
+def rung_for(wanted: Int[Array, ""], sizes: tuple[int, ...]) -> Int[Array, ""]:
+    """Index of the smallest size that holds `wanted` components, under `vmap` for all members.
+
+    The index has no batch dimension, so that a switch on it stays a switch under `vmap`.
+    """
+    most = eqxi.unvmap_max(wanted)
+    return jnp.sum(jnp.asarray(sizes[:-1], dtype=most.dtype) < most) if len(sizes) > 1 else jnp.asarray(0)

@@ -1,0 +1,182 @@
+"""The entry point."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_batching import custom_vmap
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float
+
+from ._implicit import attach_objective, attach_probs
+from ._inputs import as_problem_arrays, is_concrete
+from ._mixsqp import MixSQP
+from ._problem import MixProblem, build_problem
+from ._solution import RESULTS, MixSolution
+from ._solver import AbstractMixSolver, MixState, iterate
+from ._throw import raise_on_failure
+
+_DEFAULT_SOLVER = MixSQP()
+
+
+def mixsolve(
+    log_lik: Float[ArrayLike, "n m"],
+    weights: Float[ArrayLike, " n"] | None = None,
+    *,
+    init: Float[ArrayLike, " m"] | None = None,
+    solver: AbstractMixSolver = _DEFAULT_SOLVER,
+    max_steps: int = 1000,
+    throw: bool = True,
+) -> MixSolution:
+    """Maximum-likelihood mixture proportions, with a certificate of optimality.
+
+    Minimises f(p) = -Σᵢ ωᵢ log Σⱼ pⱼ exp ℓᵢⱼ over the simplex. Works under `jit`, `vmap`, and
+    forward and reverse differentiation of any order: `probs` by the implicit function theorem,
+    `objective` by the envelope theorem. Members of a `vmap` are solved one after the other, each
+    in its own number of steps.
+
+    Parameters
+    ----------
+    log_lik : Float[ArrayLike, "n m"]
+        Log-likelihood ℓᵢⱼ of unit i under component j; -inf for a likelihood of zero. Constants
+        added to a row do not move `probs`. Integers and half precision are promoted.
+    weights : Float[ArrayLike, "n"], optional
+        Observation weights ωᵢ >= 0, of any scale; they are normalised to sum to one. Equal by
+        default. Units of zero weight have no influence, whatever their data.
+    init : Float[ArrayLike, "m"], optional
+        Proportions to start from, such as the solution of a nearby problem. No derivative.
+    solver : AbstractMixSolver
+        `MixSQP()` or `EM()`, with its options.
+    max_steps : int
+        Limit on the solver's steps (quadratic programs of `MixSQP`).
+    throw : bool
+        Whether a failure raises. If not, look at `result`: after faulty input `probs`, `objective`,
+        `gap` and `gradient` are NaN; after a limit they are those of the last iterate.
+
+    Returns
+    -------
+    MixSolution
+        The proportions, the objective, the gap over all components and the result code.
+
+    Raises
+    ------
+    ValueError
+        For an argument of the wrong shape; for NaN or +inf in `log_lik`, a unit without
+        likelihood, negative, infinite or all-zero weights, an infeasible `init`.
+    TypeError
+        For an argument that is not a real array.
+    RuntimeError
+        If the gap could not be brought down to `gap_tol`: step limit, or limit of the precision.
+
+    References
+    ----------
+    Kim, Carbonetto, Stephens & Anitescu (2020), A fast algorithm for maximum likelihood estimation
+    of mixture proportions using sequential quadratic programming, JCGS 29, 261-273.
+    Lindsay (1983), The geometry of mixture likelihoods, Annals of Statistics 11, 86-94.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, mixsqpx
+    >>> lik = jnp.array([[1.0, 0.5], [0.2, 1.0], [0.4, 1.0]])
+    >>> solution = mixsqpx.mixsolve(jnp.log(lik))
+    >>> bool(solution.gap < 1e-5)
+    True
+    """
+    log_lik, init, weights = as_problem_arrays(log_lik, weights, init, probs_name="init")
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
+        raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
+    if not isinstance(solver, AbstractMixSolver):
+        raise TypeError(f"`solver` must be a solver such as MixSQP() or EM(), not {solver!r}.")
+    solution = _solve(*lax.stop_gradient((log_lik, weights, init)), solver, max_steps)
+    if throw:
+        solution = raise_on_failure(solution, solution.result, solution.stats["unit"])
+    if is_concrete(*(x for x in (log_lik, weights) if x is not None)):
+        return solution
+    weights = jnp.ones(log_lik.shape[0], log_lik.dtype) if weights is None else weights
+    return MixSolution(
+        attach_probs(log_lik, weights, solution.probs),
+        attach_objective(log_lik, weights, solution.probs, solution.objective),
+        solution.gap,
+        solution.gradient,
+        solution.result,
+        solution.stats,
+    )
+
+
+@partial(jax.jit, static_argnames=("solver", "max_steps"))
+def _solve(
+    log_lik: Float[Array, "n m"],
+    weights: Float[Array, " n"] | None,
+    init: Float[Array, " m"] | None,
+    solver: AbstractMixSolver,
+    max_steps: int,
+) -> MixSolution:
+    """Solve without derivatives and without raising."""
+    problem, fault, unit = build_problem(log_lik, weights)
+    if init is not None:
+        tol = jnp.sqrt(jnp.finfo(init.dtype).eps)
+        feasible = jnp.all(init >= 0) & (jnp.abs(jnp.sum(init) - 1) <= tol)
+        fault = RESULTS.where(
+            (fault == RESULTS.successful) & ~feasible, RESULTS.infeasible_init, fault
+        )
+        init = init / jnp.sum(init)
+    ok = fault == RESULTS.successful
+    state, result = _run(problem, init, ok, solver=solver, max_steps=max_steps)
+    result = RESULTS.where(ok, result, fault)
+
+    def or_nan(value: Array) -> Array:
+        return jnp.where(ok, value, jnp.nan)
+
+    return MixSolution(
+        or_nan(state.probs),
+        or_nan(problem.objective(state.mix_lik)),
+        or_nan(state.gap),
+        or_nan(state.gradient),
+        result,
+        {
+            "num_steps": state.num_steps,
+            "num_active": jnp.sum(state.probs > 0),
+            "unit": unit,
+        },
+    )
+
+
+def _run(
+    problem: MixProblem,
+    init: Float[Array, " m"] | None,
+    ok: Bool[Array, ""],
+    *,
+    solver: AbstractMixSolver,
+    max_steps: int,
+) -> tuple[MixState, RESULTS]:
+    """The loop, run under `vmap` for one member after the other.
+
+    Batching it instead would run every branch of every step for all members until the last is
+    done, and batched factorisations run one after the other in any case.
+    """
+    gap_tol = solver.resolve_gap_tol(problem.lik.dtype)
+
+    @custom_vmap
+    def run(problem, init, ok):
+        first = solver.init(problem, init)
+        return iterate(solver, problem, first, gap_tol=gap_tol, max_steps=max_steps, ok=ok)
+
+    @run.def_vmap
+    def _(axis_size, in_batched, *args):
+        del axis_size
+        leaves, treedef = jax.tree.flatten(args)
+        flags = jax.tree.leaves(in_batched)
+        batched = [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag]
+
+        def one(batched):
+            members = iter(batched)
+            merged = [
+                next(members) if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)
+            ]
+            return run(*jax.tree.unflatten(treedef, merged))
+
+        out = lax.map(one, batched)
+        return out, jax.tree.map(lambda _: True, out)
+
+    return run(problem, init, ok)

@@ -1,0 +1,220 @@
+"""mixSQP: sequential quadratic programs on a working set of components."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from ._ladder import ladder, rung_for
+from ._problem import MixProblem
+from ._qp import solve_qp
+from ._solver import AbstractMixSolver, MixState, iterate, state_at
+
+# Components of the first iterate, spread evenly over the columns.
+_NUM_START = 8
+# Each coarser level has every 16th row of the next, down to about a thousand rows: there its
+# optimum is a good start, and a solve costs little beside one pass over the finer level.
+_COARSENING = 16
+_COARSEST = 1000
+# The optimum of a sample of s rows leaves a gap of the order of (active components)/s on the whole.
+_COARSE_GAP = 1e-3
+_COARSE_STEPS = 50
+# Candidates that a working set should hold besides the positive components.
+_MIN_CANDIDATES = 4
+# Quadratic programs on one working set: enough to pay for gathering it, few enough to let the
+# gradient over all components redirect the search.
+_ROUND_STEPS = 10
+_ROUND_GAP = 0.1
+# Armijo's constant and the shortest step, both as in Kim et al. (2020), section 3.
+_SUFFICIENT_DECREASE = 0.01
+_MIN_STEP = 1e-8
+
+
+class _Restricted(eqx.Module):
+    """An iterate of the problem restricted to a working set of k components.
+
+    `gradient` and `probs` are on the working set; outside it all proportions are zero. `decrease`
+    sums the changes of the objective, each computed without cancellation.
+    """
+
+    probs: Float[Array, " k"]
+    mix_lik: Float[Array, " n"]
+    gradient: Float[Array, " k"]
+    num_steps: Int[Array, ""]
+    decrease: Float[Array, ""]
+    stuck: Bool[Array, ""]
+
+
+class MixSQP(AbstractMixSolver):
+    """Sequential quadratic programming on a working set, after Kim et al. (2020).
+
+    Where it differs from the R package: the Hessian is formed on a working set of components, which
+    grows up a ladder of sizes to all of them; convergence is judged by the optimality gap over all
+    components; nothing is added to the mixture likelihoods; the matrix is not replaced by one of
+    low rank; the first iterates come from subsamples of the rows; the quadratic programs may take
+    in and drop several components at once.
+
+    Attributes
+    ----------
+    gap_tol : float or None
+        See `AbstractMixSolver`.
+    """
+
+    gap_tol: float | None = None
+
+    def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
+        """First iterate: `init`, or the optimum of a subsample of the rows; every unit covered."""
+        if init is not None:
+            return state_at(problem, _cover(problem, init))
+        probs = _spread(problem)
+        stride = _COARSENING ** _num_levels(problem.shape[0])
+        while stride > 1:
+            part = _every(stride, problem)
+            start = state_at(part, _cover(part, probs))
+            coarse, _ = iterate(self, part, start, gap_tol=_COARSE_GAP, max_steps=_COARSE_STEPS)
+            probs, stride = coarse.probs, stride // _COARSENING
+        return state_at(problem, _cover(problem, probs))
+
+    def step(self, problem: MixProblem, state: MixState) -> MixState:
+        """One round: choose a working set, and solve on it about ten times more exactly.
+
+        The smallest rung of the ladder is taken that holds all positive components and some of the
+        candidates, so proportions outside the working set are always zero.
+        """
+        sizes = ladder(problem.shape[1])
+        num_positive = jnp.sum(state.probs > 0)
+        num_candidates = jnp.sum((state.probs <= 0) & (state.gradient < 0))
+        wanted = num_positive + jnp.minimum(num_candidates, _MIN_CANDIDATES + num_positive // 4)
+        branches = [lambda p, s, size=size: _round(p, s, size) for size in sizes]
+        return lax.switch(rung_for(wanted, sizes), branches, problem, state)
+
+
+def _spread(problem: MixProblem) -> Float[Array, " m"]:
+    """Equal proportions on a few components spread evenly over the columns."""
+    m = problem.shape[1]
+    count = min(m, _NUM_START)
+    chosen = [j * (m - 1) // max(count - 1, 1) for j in range(count)]
+    return jnp.zeros((m,), problem.lik.dtype).at[jnp.asarray(chosen)].set(1.0 / count)
+
+
+def _num_levels(num_units: int) -> int:
+    """Number of subsamples below the problem itself."""
+    levels = 0
+    while num_units >= _COARSEST * _COARSENING:
+        num_units, levels = num_units // _COARSENING, levels + 1
+    return levels
+
+
+def _every(stride: int, problem: MixProblem) -> MixProblem:
+    """Subsample of the rows; equal weights should the subsample have none."""
+    weights = problem.weights[::stride]
+    total = jnp.sum(weights)
+    weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1.0), 1 / weights.size)
+    return MixProblem(problem.lik[::stride], problem.row_max[::stride], weights)
+
+
+def _cover(problem: MixProblem, probs: Float[Array, " m"]) -> Float[Array, " m"]:
+    """Give mass ωᵢ to the best component of each unit i that the proportions do not explain.
+
+    At the optimum uᵢ >= ωᵢ maxⱼ aᵢⱼ: it follows from gⱼ >= 0 at the best component. Far below that
+    bound the quadratic model of -log uᵢ says nothing, Newton's method crawls (each step doubles
+    uᵢ), and the Hessian may overflow. At less than 0.3 of the bound the added mass pays for itself:
+    the unit gains ωᵢ log(1 + 1/0.3) = 1.47 ωᵢ, and the others lose ωᵢ at most.
+    """
+    bound = 0.3 * problem.weights
+    mix_lik = problem.lik @ probs
+
+    def add(probs: Float[Array, " m"]) -> Float[Array, " m"]:
+        best = jnp.argmax(problem.lik, axis=1)
+        short = mix_lik < bound * jnp.max(problem.lik, axis=1)
+        probs = probs.at[best].add(jnp.where(short, problem.weights, 0.0))
+        return probs / jnp.sum(probs)
+
+    return lax.cond(jnp.any(mix_lik < bound), add, lambda probs: probs, probs)
+
+
+def _round(problem: MixProblem, state: MixState, size: int) -> MixState:
+    """Quadratic programs on one working set of a given size."""
+    score = jnp.where(state.probs > 0, jnp.inf, -state.gradient)
+    members = lax.top_k(score, size)[1]
+    part = MixProblem(problem.lik[:, members], problem.row_max, problem.weights)
+    gap_tol = _ROUND_GAP * jnp.max(-state.gradient)
+    first = _Restricted(
+        state.probs[members],
+        state.mix_lik,
+        state.gradient[members],
+        jnp.asarray(0),
+        jnp.zeros_like(gap_tol),
+        jnp.asarray(False),
+    )
+
+    def unfinished(inner: _Restricted) -> Bool[Array, ""]:
+        worse = jnp.max(-inner.gradient) > gap_tol
+        return worse & (inner.num_steps < _ROUND_STEPS) & ~inner.stuck
+
+    last = lax.while_loop(unfinished, lambda inner: _sqp_step(part, inner), first)
+    gradient = problem.gradient(last.mix_lik)
+    better = (last.decrease < 0) | (jnp.max(-gradient) < jnp.max(-state.gradient))
+    return MixState(
+        jnp.zeros_like(state.probs).at[members].set(last.probs),
+        last.mix_lik,
+        gradient,
+        state.num_steps + jnp.maximum(last.num_steps, 1),
+        jnp.where(better, 0, state.num_stalled + 1),
+    )
+
+
+def _sqp_step(problem: MixProblem, state: _Restricted) -> _Restricted:
+    """One quadratic program and line search on the working set (Kim et al. 2020, algorithm 1)."""
+    scaled = problem.lik * (jnp.sqrt(problem.weights) / state.mix_lik)[:, None]
+    hess = scaled.T @ scaled
+    # Neighbouring components are nearly equal, and H numerically singular: a ridge at eps^(2/3) of
+    # the diagonal keeps its factors accurate. It damps the step (a proximal term around `probs`)
+    # and does not move the optimum, whose gradient is exact.
+    diagonal = jnp.diagonal(hess)
+    ridge = jnp.finfo(hess.dtype).eps ** (2 / 3) * diagonal
+    hess = hess + jnp.diag(jnp.where(diagonal > 0, ridge, 1.0))
+    linear = state.gradient - hess @ state.probs
+    target = solve_qp(hess, linear, state.probs, 1e-3 * jnp.max(-state.gradient))
+    return _line_search(problem, state, target)
+
+
+def _line_search(
+    problem: MixProblem, state: _Restricted, target: Float[Array, " k"]
+) -> _Restricted:
+    """Halve the step to the target until Armijo's condition holds; then rescale, and cover."""
+    step = target - state.probs
+    slope = state.gradient @ step
+    mass = jnp.sum(step)
+    target_lik = problem.lik @ target
+    relative = (target_lik - state.mix_lik) / state.mix_lik
+    slack = 4 * jnp.finfo(step.dtype).eps  # rounding of the change, of the order of eps
+
+    def change(length: Float[Array, ""]) -> Float[Array, ""]:
+        return length * mass - problem.weights @ jnp.log1p(length * relative)
+
+    def too_long(carry: tuple[Float[Array, ""], Float[Array, ""]]) -> Bool[Array, ""]:
+        length, value = carry
+        enough = value <= _SUFFICIENT_DECREASE * length * slope + slack
+        return ~enough & (length > _MIN_STEP)
+
+    one = jnp.ones_like(slope)
+    length, value = lax.while_loop(
+        too_long, lambda carry: (carry[0] / 2, change(carry[0] / 2)), (one, change(one))
+    )
+    # The full step is the target itself, with its exact zeros.
+    probs = jnp.where(length == 1, target, state.probs + length * step)
+    total = jnp.sum(probs)
+    usable = (length > _MIN_STEP) & jnp.isfinite(total) & (total > 0)
+    # Dividing by the total minimises the objective along the ray.
+    probs = jnp.where(usable, probs / total, state.probs)
+    probs = _cover(problem, probs)
+    mix_lik = problem.lik @ probs
+    return _Restricted(
+        probs,
+        mix_lik,
+        problem.gradient(mix_lik),
+        state.num_steps + 1,
+        state.decrease + jnp.where(usable, value, 0.0),
+        ~usable | ~(slope < 0),
+    )

@@ -1,0 +1,65 @@
+"""What a solve returns, and the ways in which it can end."""
+
+import equinox as eqx
+import lineax as lx
+from jaxtyping import Array, Float, PyTree
+
+
+class RESULTS(lx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
+    """How a solve ended; `RESULTS[solution.result]` is the message."""
+
+    successful = ""
+    mix_max_steps_reached = (
+        "The step limit was reached before the optimality gap fell to `gap_tol`. Raise "
+        "`max_steps`, or loosen `gap_tol` of the solver."
+    )
+    precision_exhausted = (
+        "No further progress is possible in this precision, and the optimality gap is still above "
+        "`gap_tol`. Use float64, or loosen `gap_tol` of the solver."
+    )
+    nonfinite = "The solver met a value that is not finite. Rescale `weights`, or use float64."
+    invalid_log_lik = (
+        "`log_lik` holds NaN or +inf. Log-likelihoods must be finite, or -inf for a likelihood of "
+        "zero."
+    )
+    zero_likelihood = (
+        "A unit has zero likelihood (-inf in `log_lik`) at every component, so no mixture can "
+        "explain it. Widen the grid of components, or give the unit a weight of zero."
+    )
+    invalid_weights = "`weights` holds a negative or non-finite value."
+    zero_weights = "`weights` are all zero; at least one must be positive."
+    infeasible_init = (
+        "`init` is not a vector of proportions: its entries must be finite, not negative, and sum "
+        "to one."
+    )
+
+
+class MixSolution(eqx.Module):
+    """Solution of a mixture-proportions problem, with its certificate.
+
+    Attributes
+    ----------
+    probs : Float[Array, "m"]
+        Mixture proportions p. They sum to one; components outside the mixture are exactly zero.
+        Differentiable in `log_lik` and `weights`.
+    objective : Float[Array, ""]
+        f(p) = -Σᵢ ωᵢ log Σⱼ pⱼ exp ℓᵢⱼ, in nats per unit weight. Differentiable.
+    gap : Float[Array, ""]
+        Optimality gap log maxⱼ Σᵢ ωᵢ aᵢⱼ/uᵢ over all m components: f(p) is above the minimum by at
+        most this. A diagnostic, without derivative.
+    gradient : Float[Array, "m"]
+        gⱼ = 1 - Σᵢ ωᵢ aᵢⱼ/uᵢ, Lindsay's gradient function with its sign changed, per unit weight: up
+        to `gap`, zero where pⱼ > 0 and not negative elsewhere. A diagnostic, without derivative.
+    result : RESULTS
+        Successful if and only if `gap` is at most the solver's `gap_tol`.
+    stats : dict
+        `num_steps`, steps of the solver; `num_active`, components in the mixture; `unit`, index of
+        the unit that `result` blames, or -1.
+    """
+
+    probs: Float[Array, " m"]
+    objective: Float[Array, ""]
+    gap: Float[Array, ""]
+    gradient: Float[Array, " m"]
+    result: RESULTS
+    stats: dict[str, PyTree[Array]]

@@ -1,0 +1,94 @@
+"""What a solver is, and the one loop that drives every solver to a certificate."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int
+
+from ._problem import MixProblem, gap_from_gradient
+from ._solution import RESULTS
+
+# Steps in a row without progress after which the precision is taken to be exhausted.
+_PATIENCE = 3
+
+
+class MixState(eqx.Module):
+    """An iterate on the simplex, with what every solver needs at it.
+
+    `mix_lik` is u = a p and `gradient` is over all components, both at `probs`. `num_stalled`
+    counts the steps in a row that made no progress.
+    """
+
+    probs: Float[Array, " m"]
+    mix_lik: Float[Array, " n"]
+    gradient: Float[Array, " m"]
+    num_steps: Int[Array, ""]
+    num_stalled: Int[Array, ""]
+
+    @property
+    def gap(self) -> Float[Array, ""]:
+        """Optimality gap at `probs`, over all components."""
+        return gap_from_gradient(self.gradient)
+
+
+def state_at(problem: MixProblem, probs: Float[Array, " m"]) -> MixState:
+    """First state at a point of the simplex: one pass over the matrix for u, one for g."""
+    mix_lik = problem.lik @ probs
+    return MixState(probs, mix_lik, problem.gradient(mix_lik), jnp.asarray(0), jnp.asarray(0))
+
+
+class AbstractMixSolver(eqx.Module):
+    """A method: options, a first iterate and a step. The loop belongs to `iterate`.
+
+    Attributes
+    ----------
+    gap_tol : float or None
+        Optimality gap, in nats per unit weight, at which a solve has converged. None stands for
+        1e-10 in float64 and 1e-5 in float32.
+    """
+
+    gap_tol: eqx.AbstractVar[float | None]
+
+    @abc.abstractmethod
+    def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
+        """First iterate, from a given point of the simplex or the solver's own."""
+
+    @abc.abstractmethod
+    def step(self, problem: MixProblem, state: MixState) -> MixState:
+        """Next iterate."""
+
+    def resolve_gap_tol(self, dtype: DTypeLike) -> float:
+        """`gap_tol`, or its default for a dtype."""
+        if self.gap_tol is not None:
+            return self.gap_tol
+        return 1e-10 if jnp.finfo(dtype).bits >= 64 else 1e-5
+
+
+def iterate(
+    solver: AbstractMixSolver,
+    problem: MixProblem,
+    state: MixState,
+    *,
+    gap_tol: float,
+    max_steps: int,
+    ok: bool | Bool[Array, ""] = True,
+) -> tuple[MixState, RESULTS]:
+    """Step until the gap over all components is at most `gap_tol`; nothing else is success."""
+
+    def unfinished(state: MixState) -> Bool[Array, ""]:
+        return (
+            ok
+            & (state.gap > gap_tol)
+            & (state.num_steps < max_steps)
+            & (state.num_stalled < _PATIENCE)
+        )
+
+    state = lax.while_loop(unfinished, lambda state: solver.step(problem, state), state)
+    failure = RESULTS.where(
+        state.num_stalled < _PATIENCE, RESULTS.mix_max_steps_reached, RESULTS.precision_exhausted
+    )
+    failure = RESULTS.where(jnp.isfinite(state.gap), failure, RESULTS.nonfinite)
+    return state, RESULTS.where(state.gap <= gap_tol, RESULTS.successful, failure)

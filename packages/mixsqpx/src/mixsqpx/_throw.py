@@ -1,0 +1,71 @@
+"""Errors from result codes: at once for known numbers, by a callback for traced ones."""
+
+from typing import Any, TypeVar
+
+import equinox.internal as eqxi
+import jax
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Int
+
+from ._inputs import is_concrete
+from ._solution import RESULTS
+
+T = TypeVar("T")
+
+_FAULTS_OF_INPUT = (
+    RESULTS.invalid_log_lik,
+    RESULTS.zero_likelihood,
+    RESULTS.invalid_weights,
+    RESULTS.zero_weights,
+    RESULTS.infeasible_init,
+)
+
+
+def _code(result: Any) -> Any:
+    return result._value
+
+
+_CODES_OF_INPUT = frozenset(int(_code(member)) for member in _FAULTS_OF_INPUT)
+_SUCCESS = int(_code(RESULTS.successful))
+
+
+def _raise_for(code: int, unit: int) -> None:
+    """Raise the error of one result code, if it is one."""
+    if code == _SUCCESS:
+        return
+    message = RESULTS[eqxi.EnumerationItem(np.asarray(code), RESULTS)]
+    if unit >= 0:
+        message = f"{message} First unit at fault: {unit} (counting from zero)."
+    raise (ValueError if code in _CODES_OF_INPUT else RuntimeError)(message)
+
+
+def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""]) -> T:
+    """Return `value`, a PyTree of arrays, unless the result is a failure: then raise it.
+
+    Under a JAX transformation the error comes when the computation runs, wrapped by JAX, with the
+    same text. The value passes through the check, which is dead code otherwise.
+
+    Raises
+    ------
+    ValueError
+        For a result that blames the input.
+    RuntimeError
+        For any other failure.
+    """
+    code = _code(result)
+    if is_concrete(code, unit):
+        _raise_for(int(code), int(unit))
+        return value
+
+    def check(code: np.ndarray, unit: np.ndarray, value: T) -> T:
+        for one, where in np.broadcast(code, unit):
+            _raise_for(int(one), int(where))
+        return value
+
+    def call(value: T) -> T:
+        struct = jax.eval_shape(lambda: value)
+        return jax.pure_callback(check, struct, code, unit, value, vmap_method="broadcast_all")
+
+    # `unvmap_any` keeps the branch a branch under `vmap`, and the callback out of a good solve.
+    return lax.cond(eqxi.unvmap_any(code != _SUCCESS), call, lambda value: value, value)

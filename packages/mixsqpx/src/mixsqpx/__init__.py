@@ -1,6 +1,7 @@
 """Maximum-likelihood mixture proportions by mixSQP, in pure JAX."""
 
 from . import datasets as datasets
+from . import implicit as implicit
 from ._em import EM as EM
 from ._functions import hessian as hessian
 from ._functions import objective as objective
@@ -20,6 +21,7 @@ __all__ = [
     "MixSolution",
     "datasets",
     "hessian",
+    "implicit",
     "mixsolve",
     "objective",
     "optimality_gap",

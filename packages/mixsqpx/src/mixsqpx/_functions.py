@@ -21,7 +21,7 @@ def _log_mixture(
     if weights is not None:
         log_lik = jnp.where((weights == 0)[:, None], 0.0, log_lik)
     inside = probs > 0
-    used = jnp.where(inside, log_lik, -jnp.inf)
+    used = jnp.where(inside[None, :], log_lik, -jnp.inf)
     shift = lax.stop_gradient(jnp.max(used, axis=1))
     shift = jnp.where(jnp.isfinite(shift), shift, 0.0)
     mix = jnp.exp(used - shift[:, None]) @ jnp.where(inside, probs, 0.0)
@@ -103,7 +103,7 @@ def hessian(
     """
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
     omega, ratios = _ratios(log_lik, probs, weights)
-    return (ratios.T * omega) @ ratios
+    return ratios.T @ (omega[:, None] * ratios)
 
 
 def posterior(
@@ -125,5 +125,5 @@ def posterior(
     """
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
     _, log_mix = _log_mixture(log_lik, probs, None)
-    inside = probs > 0
-    return jnp.where(inside, jnp.exp(jnp.where(inside, log_lik, -jnp.inf) - log_mix[:, None]), 0.0) * probs
+    used = jnp.where((probs > 0)[None, :], log_lik, -jnp.inf)
+    return jnp.exp(used - log_mix[:, None]) * probs[None, :]

@@ -9,10 +9,13 @@ _RATIO = 4
 
 
 def ladder(num_components: int) -> tuple[int, ...]:
-    """Sizes 16, 64, 256, … up to all components, which nothing overflows."""
+    """Sizes 16, 64, 256, … and all components, which nothing overflows.
+
+    A size above half of all is left out: it would save little, and each costs compile time.
+    """
     sizes = []
     size = _FIRST
-    while size < num_components:
+    while 2 * size <= num_components:
         sizes.append(size)
         size *= _RATIO
     return (*sizes, num_components)
@@ -24,4 +27,4 @@ def rung_for(wanted: Int[Array, ""], sizes: tuple[int, ...]) -> Int[Array, ""]:
     The index has no batch dimension, so that a switch on it stays a switch under `vmap`.
     """
     most = eqxi.unvmap_max(wanted)
-    return jnp.sum(jnp.asarray(sizes[:-1], dtype=most.dtype) < most) if len(sizes) > 1 else jnp.asarray(0)
+    return sum((most > size).astype(jnp.int32) for size in sizes[:-1]) + jnp.int32(0)

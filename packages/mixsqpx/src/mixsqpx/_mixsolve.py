@@ -9,13 +9,13 @@ from jax.custom_batching import custom_vmap
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from ._implicit import attach_objective, attach_probs
 from ._inputs import as_problem_arrays, is_concrete
 from ._mixsqp import MixSQP
 from ._problem import MixProblem, build_problem
 from ._solution import RESULTS, MixSolution
 from ._solver import AbstractMixSolver, MixState, iterate
 from ._throw import raise_on_failure
+from .implicit import attach_objective, attach_probs
 
 _DEFAULT_SOLVER = MixSQP()
 

@@ -2,6 +2,7 @@
 
 from typing import Any, TypeVar
 
+import equinox as eqx
 import equinox.internal as eqxi
 import jax
 import numpy as np
@@ -34,7 +35,7 @@ def _raise_for(code: int, unit: int) -> None:
     """Raise the error of one result code, if it is one."""
     if code == _SUCCESS:
         return
-    message = RESULTS[eqxi.EnumerationItem(np.asarray(code), RESULTS)]
+    message = RESULTS[eqx.tree_at(_code, RESULTS.successful, np.asarray(code))]
     if unit >= 0:
         message = f"{message} First unit at fault: {unit} (counting from zero)."
     raise (ValueError if code in _CODES_OF_INPUT else RuntimeError)(message)

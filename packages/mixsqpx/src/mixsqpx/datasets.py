@@ -60,7 +60,7 @@ def scale_mixture(
     grid = jnp.geomspace(0.1, largest, num_components - 1)
     scale = jnp.concatenate([jnp.zeros(1), grid])
     variance = 1.0 + scale**2
-    log_lik = -0.5 * (z[:, None] ** 2 / variance + jnp.log(2 * jnp.pi * variance))
+    log_lik = -0.5 * (z[:, None] ** 2 / variance[None, :] + jnp.log(2 * jnp.pi * variance)[None, :])
     return z, scale, log_lik
 
 
@@ -69,13 +69,13 @@ def thumbtacks(
 ) -> tuple[Float[Array, " m"], Float[Array, "n m"], Float[Array, " n"]]:
     """Flips of thumbtacks: 320 tacks flipped 9 times each (Beckett & Diaconis, 1994).
 
-    The component j says that a tack lands point up with probability pⱼ. Tacks with the same count
-    are one row, their number its weight.
+    Component j says that a tack lands point up with probability pⱼ. Tacks with the same count are
+    one row, their number its weight. The default grid is that of the data set in R's mixsqp.
 
     Parameters
     ----------
     num_components : int
-        m, points of an equispaced grid inside (0, 1).
+        m >= 1: the midpoints of m equal cells of [0.0001, 0.9999].
 
     Returns
     -------
@@ -86,6 +86,11 @@ def thumbtacks(
     weights : Float[Array, "n"]
         Number of tacks for each count; they sum to 320.
 
+    Raises
+    ------
+    ValueError
+        For an empty grid.
+
     References
     ----------
     Beckett & Diaconis (1994), Spectral analysis for discrete longitudinal data, Advances in
@@ -93,9 +98,9 @@ def thumbtacks(
     """
     if num_components < 1:
         raise ValueError("`num_components` must be at least 1.")
-    prob = jnp.arange(1, num_components + 1) / (num_components + 1.0)
+    prob = 1e-4 + (jnp.arange(num_components) + 0.5) * (0.9998 / num_components)
     up = jnp.arange(1.0, 10.0)
-    log_choose = jnp.log(jnp.asarray([9.0, 36.0, 84.0, 126.0, 126.0, 84.0, 36.0, 9.0, 1.0]))
-    log_lik = log_choose[:, None] + up[:, None] * jnp.log(prob) + (9 - up)[:, None] * jnp.log1p(-prob)
+    choose = jnp.asarray([9.0, 36.0, 84.0, 126.0, 126.0, 84.0, 36.0, 9.0, 1.0])
+    log_lik = jnp.outer(up, jnp.log(prob)) + jnp.outer(9.0 - up, jnp.log1p(-prob))
     weights = jnp.asarray([3.0, 13.0, 18.0, 48.0, 47.0, 67.0, 54.0, 51.0, 19.0])
-    return prob, log_lik, weights
+    return prob, jnp.log(choose)[:, None] + log_lik, weights

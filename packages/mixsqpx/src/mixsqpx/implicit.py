@@ -1,20 +1,58 @@
-"""Derivatives of the optimum, by the implicit function theorem and the envelope theorem.
+"""Derivatives of the optimum, for those who build on the solver.
 
-Both functions return a number they are given and only attach its derivative. The rules call the
-functions themselves, so that every further derivative sees how the optimum moves.
+`attach_probs` and `attach_objective` return a number they are given, and attach to it the
+derivative that it has as an optimum: by the implicit function theorem, and by the envelope theorem.
+Their rules call the functions themselves, so that every further derivative sees the optimum move.
+`on_active` restricts a computation to the few components that matter to it.
 """
 
-from functools import partial
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import lineax as lx
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ._functions import objective
 from ._ladder import ladder, rung_for
 from ._problem import normalise_weights
+
+__all__ = ["attach_objective", "attach_probs", "on_active"]
+
+T = TypeVar("T")
+
+
+def on_active(
+    function: Callable[..., T], probs: Float[Array, " m"], *operands: Any
+) -> T:
+    """Evaluate `function(members, *operands)` on components that include all active ones.
+
+    Parameters
+    ----------
+    function : Callable
+        Called with the numbers of some components, shape `(k,)`: those with pⱼ > 0, and others up
+        to a size fixed when compiling. What it returns may not have a shape that depends on k.
+    probs : Float[Array, "m"]
+        Proportions p.
+    operands
+        Passed on. To be differentiated, an array has to be an operand rather than closed over.
+
+    Returns
+    -------
+    T
+        What `function` returns.
+    """
+    sizes = ladder(probs.size)
+    probs = lax.stop_gradient(probs)
+
+    def branch(size: int) -> Callable[..., T]:
+        return lambda *operands: function(lax.top_k(probs, size)[1], *operands)
+
+    return lax.switch(
+        rung_for(jnp.sum(probs > 0), sizes), [branch(size) for size in sizes], *operands
+    )
 
 
 @jax.custom_jvp
@@ -36,18 +74,21 @@ def _attach_probs_jvp(primals, tangents):
     log_lik, weights, probs = primals
     d_log_lik, d_weights, _ = tangents
     probs = attach_probs(log_lik, weights, probs)
-    sizes = ladder(probs.size)
-    branches = [partial(_move, size=size) for size in sizes]
-    rung = rung_for(jnp.sum(probs > 0), sizes)
-    return probs, lax.switch(rung, branches, log_lik, weights, probs, d_log_lik, d_weights)
+    return probs, on_active(_move, probs, log_lik, weights, probs, d_log_lik, d_weights)
 
 
-def _move(log_lik, weights, probs, d_log_lik, d_weights, *, size: int) -> Float[Array, " m"]:
-    """Tangent of the proportions, on `size` components that include all active ones."""
-    members = lax.top_k(lax.stop_gradient(probs), size)[1]
+def _move(
+    members: Int[Array, " k"],
+    log_lik: Float[Array, "n m"],
+    weights: Float[Array, " n"],
+    probs: Float[Array, " m"],
+    d_log_lik: Float[Array, "n m"],
+    d_weights: Float[Array, " n"],
+) -> Float[Array, " m"]:
+    """Tangent of the proportions, from components that include all active ones."""
     p = probs[members]
     active = p > 0
-    ell = jnp.where(active, log_lik[:, members], -jnp.inf)
+    ell = jnp.where(active[None, :], log_lik[:, members], -jnp.inf)
     shift = lax.stop_gradient(jnp.max(ell, axis=1))
     usable = jnp.isfinite(shift)  # not so only for units of zero weight
     ell = jnp.where(usable[:, None], ell - jnp.where(usable, shift, 0.0)[:, None], -jnp.inf)
@@ -58,7 +99,7 @@ def _move(log_lik, weights, probs, d_log_lik, d_weights, *, size: int) -> Float[
         omega = normalise_weights(weights, mix_lik.size, mix_lik.dtype)
         return (omega / mix_lik) @ lik
 
-    d_ell = jnp.where(active & usable[:, None], d_log_lik[:, members], 0.0)
+    d_ell = jnp.where(active[None, :] & usable[:, None], d_log_lik[:, members], 0.0)
     rhs = jax.jvp(ratios, (ell, weights), (d_ell, d_weights))[1]
 
     lik = jnp.exp(ell)
@@ -70,7 +111,7 @@ def _move(log_lik, weights, probs, d_log_lik, d_weights, *, size: int) -> Float[
     moved = lx.linear_solve(
         lx.MatrixLinearOperator(hess), jnp.where(active, rhs, 0.0), lx.SVD(), throw=False
     ).value
-    return jnp.zeros_like(probs).at[members].set(moved)
+    return jnp.zeros_like(probs).at[members].set(moved, unique_indices=True)
 
 
 @jax.custom_jvp

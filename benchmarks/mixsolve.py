@@ -1,0 +1,300 @@
+"""Time and accuracy of `mixsolve` beside its peers: the command.
+
+    python benchmarks/peers/setup.py DIR
+    python benchmarks/mixsolve.py --envs DIR [--quick] [--family NAME] [--size NxM] [--solver NAME]
+    python benchmarks/render.py results.json
+
+Every solver runs in a process of its own, one after the other, never two at a time; with --rounds
+all of them take their turn again. The gap of each solution is computed by one function, in float64,
+on the original matrix, and the worst of all calls counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+from families import FAMILIES
+from gap import optimality_gap
+from numpy.typing import NDArray
+from render import WRONG
+from runner import read_solutions, run_worker
+from solvers import REFERENCE, SOLVERS, Job, Solver
+
+Size = tuple[int, int]
+
+SIZES: tuple[Size, ...] = (
+    (2_000, 75),
+    (5_000, 100),
+    (20_000, 100),
+    (2_000, 2_000),
+    (20_000, 400),
+    (100_000, 100),
+    (100_000, 200),
+    (1_000_000, 100),
+)
+"""Sizes of every family, by number of entries."""
+
+MORE_SIZES: dict[str, tuple[Size, ...]] = {
+    "gamma": ((1_000, 200),),
+    "narrow_kernels": ((5_000, 300),),
+}
+
+QUICK = 2
+"""How many of `SIZES` a quick run takes."""
+
+SETTINGS = ("repeats", "rounds", "budget", "em_steps", "seed")
+
+NO_COMPLAINT = ("converged", "not reported")
+"""What a solver says that does not admit a failure."""
+
+
+def verdict(record: dict[str, Any]) -> str:
+    """One word on a run: ok, wrong (and not admitted), failed (and admitted), or its status.
+
+    Parameters
+    ----------
+    record
+        A run with `status` and, if there was a solution, `gap`.
+    """
+    if record.get("gap") is None:
+        return str(record["status"])
+    if record["gap"] <= WRONG:
+        return "ok"
+    return "wrong" if record["status"] in NO_COMPLAINT else "failed"
+
+
+def _write_raw(log_lik: NDArray[np.float64], path: Path) -> None:
+    """The matrix column by column, a few columns at a time to keep the copy small."""
+    with path.open("wb") as file:
+        for start in range(0, log_lik.shape[1], 16):
+            np.ascontiguousarray(log_lik[:, start : start + 16].T).tofile(file)
+
+
+def _json(x: float) -> float | str:
+    """A number that JSON can hold."""
+    return x if np.isfinite(x) else "inf"
+
+
+def _gaps(log_lik: NDArray[np.float64], solutions: NDArray[np.float64]) -> list[float]:
+    """The gap of every call; a solution that was returned before is not measured again."""
+    known: dict[bytes, float] = {}
+    for p in solutions:
+        if p.tobytes() not in known:
+            known[p.tobytes()] = optimality_gap(log_lik, p)
+    return [known[p.tobytes()] for p in solutions]
+
+
+def merge(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """One record of the rounds of a solver: times pooled, the worst of the rest.
+
+    Parameters
+    ----------
+    records
+        One record a round, with `gaps` added, the gap of every call.
+    """
+    solved = [r for r in records if r.get("times_first") is not None]
+    if not solved:
+        return records[-1]
+    out = dict(solved[-1])
+    warm = [t for r in solved for t in r["times_warm"]]
+    out["times_first"] = [r["times_first"] for r in solved]
+    out["times_warm"] = warm
+    out["gaps"] = [g for r in solved for g in r["gaps"]]
+    out["gap"] = max(out["gaps"])
+    out["peak_rss_mb"] = max((r["peak_rss_mb"] or 0.0) for r in solved) or None
+    out["first"] = statistics.median(out["times_first"])
+    if warm:
+        out |= {
+            "warm_median": statistics.median(warm),
+            "warm_min": min(warm),
+            "warm_max": max(warm),
+        }
+    return out
+
+
+def run_problem(
+    family: str,
+    size: Size,
+    solvers: list[Solver],
+    skipped: dict[str, str],
+    args: argparse.Namespace,
+    scratch: Path,
+) -> dict[str, Any]:
+    """All solvers on one problem.
+
+    Parameters
+    ----------
+    family, size
+        The problem.
+    solvers
+        Who takes part.
+    skipped
+        Those of them that are not run, and why.
+    args
+        The command line.
+    scratch
+        Directory for the matrix and the records.
+
+    Returns
+    -------
+    problem
+        Its unit costs and one record per solver.
+    """
+    n, m = size
+    job = Job(
+        npy=scratch / "log_lik.npy",
+        raw=scratch / "log_lik.bin",
+        record=scratch / "record.json",
+        n=n,
+        m=m,
+        repeats=args.repeats,
+        budget=args.budget,
+        em_steps=args.em_steps,
+    )
+    matrix = FAMILIES[family](n, m, args.seed)
+    np.save(job.npy, matrix)
+    if any(s.is_r and s.name not in skipped for s in solvers):
+        _write_raw(matrix, job.raw)
+    del matrix  # the workers need the memory
+    log_lik = np.load(job.npy, mmap_mode="r")
+    problem: dict[str, Any] = {"family": family, "n": n, "m": m, "seed": args.seed}
+    problem["load_average"] = machine.load_average()
+    problem["unit_costs"] = run_worker(REFERENCE, args.envs, job)
+    rounds: dict[str, list[dict[str, Any]]] = {s.name: [] for s in solvers}
+    for _ in range(args.rounds):
+        for solver in solvers:
+            if solver.name in skipped:
+                reason = {"solver": solver.name, "status": skipped[solver.name]}
+                rounds[solver.name] = rounds[solver.name] or [reason]
+                continue
+            record = run_worker(solver, args.envs, job)
+            record["gaps"] = _gaps(log_lik, read_solutions(solver, job))
+            rounds[solver.name].append(record)
+            if record["status"] == "timeout":
+                skipped[solver.name] = "timeout"
+    runs = []
+    for solver in solvers:
+        run = merge(rounds[solver.name])
+        run["verdict"] = verdict(run)
+        if run.get("gap") is not None:
+            run["gap"], run["gaps"] = _json(run["gap"]), [_json(g) for g in run["gaps"]]
+        runs.append(run)
+        _report(family, size, run)
+    problem["runs"] = runs
+    del log_lik
+    for path in scratch.iterdir():
+        path.unlink()
+    return problem
+
+
+def _report(family: str, size: Size, run: dict[str, Any]) -> None:
+    where = f"{family:16s}{size[0]:>8d} x {size[1]:<5d}{run['solver']:<11s}"
+    if run.get("first") is None:
+        print(f"{where}{run['status']}  {run.get('message', '')}", flush=True)
+        return
+    warm = f"{run['warm_median']:9.4f} s" if "warm_median" in run else "        - "
+    gap = float(run["gap"])
+    first = f"first {run['first']:8.3f} s"
+    print(f"{where}{warm}  {first}  gap {gap:8.1e}  {run['verdict']}", flush=True)
+
+
+def _size(text: str) -> Size:
+    n, m = text.lower().split("x")
+    return int(n), int(m)
+
+
+def parse() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Time `mixsolve` beside its peers.")
+    parser.add_argument("--envs", type=Path, help="directory made by benchmarks/peers/setup.py")
+    parser.add_argument("--quick", action="store_true", help="the two smallest sizes only")
+    parser.add_argument("--family", action="append", choices=list(FAMILIES))
+    parser.add_argument("--size", action="append", type=_size, metavar="NxM")
+    parser.add_argument("--solver", action="append", choices=list(SOLVERS))
+    parser.add_argument("--repeats", type=int, default=5, help="warm solves, at least")
+    parser.add_argument("--rounds", type=int, default=1, help="turns of every solver")
+    parser.add_argument("--budget", type=float, default=120.0, help="seconds a solve")
+    parser.add_argument("--em-steps", type=int, default=1000, help="step limit of EM")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=Path("results.json"))
+    parser.add_argument("--resume", action="store_true", help="keep the problems in the output")
+    return parser.parse_args()
+
+
+def plan(args: argparse.Namespace) -> list[tuple[str, Size]]:
+    """Problems to run: by family, small to large."""
+    out = []
+    for family in args.family or list(FAMILIES):
+        common = SIZES[:QUICK] if args.quick else SIZES + MORE_SIZES.get(family, ())
+        out += [(family, s) for s in sorted(args.size or common, key=lambda s: s[0] * s[1])]
+    return out
+
+
+def reasons(
+    family: str, size: Size, solvers: list[Solver], done: list[dict[str, Any]], envs: Path | None
+) -> dict[str, str]:
+    """Solvers that are not run on a problem, and why.
+
+    Parameters
+    ----------
+    family, size
+        The problem.
+    solvers
+        Who takes part.
+    done
+        Problems that were run before: who ran out of time on one that is smaller in both directions
+        is not tried again.
+    envs
+        Directory of the peers' environments.
+    """
+    out: dict[str, str] = {}
+    smaller = [d for d in done if d["family"] == family and d["n"] <= size[0] and d["m"] <= size[1]]
+    slow = {r["solver"] for d in smaller for r in d["runs"] if r["status"].startswith("timeout")}
+    for solver in solvers:
+        missing = solver.missing(envs)
+        if missing is not None:
+            out[solver.name] = f"absent: {missing}"
+        elif size[0] * size[1] > solver.max_entries:
+            out[solver.name] = "not tried: too large"
+        elif solver.name in slow:
+            out[solver.name] = "timeout on a smaller problem"
+    return out
+
+
+def main() -> int:
+    """Run the benchmark."""
+    args = parse()
+    names = args.solver or [s.name for s in SOLVERS.values() if s.default]
+    solvers = [SOLVERS[name] for name in names]
+    results: dict[str, Any] = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": machine.describe(),
+        "settings": {name: getattr(args, name) for name in SETTINGS},
+        "labels": {s.name: s.label for s in solvers},
+        "problems": [],
+    }
+    if args.resume and args.output.exists():
+        results["problems"] = json.loads(args.output.read_text())["problems"]
+    done = {(p["family"], p["n"], p["m"]) for p in results["problems"]}
+    for family, size in plan(args):
+        if (family, *size) in done:
+            continue
+        skipped = reasons(family, size, solvers, results["problems"], args.envs)
+        with tempfile.TemporaryDirectory() as scratch:
+            problem = run_problem(family, size, solvers, skipped, args, Path(scratch))
+        results["problems"].append(problem)
+        args.output.write_text(json.dumps(results, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

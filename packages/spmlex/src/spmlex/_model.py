@@ -1,0 +1,210 @@
+"""Models, data and support: their arrays, their lengths, and the call of `lclk`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+
+def as_arrays(tree: PyTree) -> PyTree:
+    """Turn NumPy arrays into JAX arrays, and leave everything else."""
+    return jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, tree)
+
+
+def leading_length(tree: PyTree, name: str) -> int:
+    """Common length of the leading axes of all array leaves.
+
+    Raises
+    ------
+    ValueError
+        If there is no array, an array without axes, or two lengths.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array))
+    if not leaves:
+        raise ValueError(f"`{name}` holds no array.")
+    lengths: dict[int, str] = {}
+    for path, leaf in leaves:
+        where = f"{name}{jax.tree_util.keystr(path)}"
+        if leaf.ndim == 0:
+            raise ValueError(f"`{where}` must have a leading axis, but it is a scalar.")
+        lengths.setdefault(leaf.shape[0], where)
+    if len(lengths) > 1:
+        (one, where_one), (other, where_other), *_ = lengths.items()
+        raise ValueError(
+            f"The arrays of `{name}` differ in the length of their leading axis: `{where_one}` has "
+            f"{one} and `{where_other}` has {other}."
+        )
+    length = next(iter(lengths))
+    if length == 0:
+        raise ValueError(f"`{name}` is empty: the leading axis of its arrays has length zero.")
+    return length
+
+
+def log_lik_of(model: Any, data: PyTree, supp: PyTree) -> Float[Array, "n m"]:
+    """Evaluate `model.lclk(data, supp)` and check what it returned.
+
+    Raises
+    ------
+    TypeError
+        If the model has no `lclk` method.
+    ValueError
+        If the result is not a real (n, m) array.
+    """
+    lclk: Callable | None = getattr(model, "lclk", None)
+    if not callable(lclk):
+        raise TypeError(
+            f"`model` must have a method `lclk(data, supp)`, but {type(model).__name__} has none."
+        )
+    n, m = leading_length(data, "data"), leading_length(supp, "supp")
+    log_lik = lclk(data, supp)
+    shape = getattr(log_lik, "shape", None)
+    if shape != (n, m):
+        raise ValueError(
+            "`lclk` of the model must return the log-likelihood of each unit at each support "
+            f"point, shape ({n}, {m}), but it returned "
+            f"{'shape ' + str(shape) if shape is not None else type(log_lik).__name__}."
+        )
+    log_lik = jnp.asarray(log_lik)
+    if not jnp.issubdtype(log_lik.dtype, jnp.floating):
+        raise ValueError(
+            f"`lclk` of the model must return floating-point numbers, not {log_lik.dtype}."
+        )
+    return log_lik
+
+
+def take(supp: PyTree, members: Int[Array, " k"]) -> PyTree:
+    """Support points of given numbers."""
+    return jax.tree.map(lambda x: x[members] if eqx.is_array(x) else x, supp)
+
+
+def as_weights(weights: Any, num_units: int) -> Float[Array, " n"]:
+    """Weights as a floating-point vector, ones for None.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape.
+    """
+    if weights is None:
+        return jnp.ones(num_units)
+    weights = jnp.asarray(weights)
+    if weights.shape != (num_units,):
+        raise ValueError(
+            f"`weights` must have one entry for each unit, shape ({num_units},), but its shape is "
+            f"{weights.shape}."
+        )
+    inexact = jnp.issubdtype(weights.dtype, jnp.inexact)
+    return weights if inexact else weights.astype(jnp.result_type(float))
+
+
+def check_weights(weights: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Weights, after a look at every one of them.
+
+    Raises
+    ------
+    ValueError
+        For a negative or non-finite weight, or if all are zero.
+    """
+    values = np.asarray(weights)
+    bad = ~(values >= 0) | np.isinf(values)
+    if bad.any():
+        unit = int(np.argmax(bad))
+        raise ValueError(
+            f"`weights` must be finite and not negative, but that of unit {unit} (counting from "
+            f"zero) is {values[unit]}."
+        )
+    if not values.any():
+        raise ValueError("`weights` are all zero; at least one must be positive.")
+    return weights
+
+
+def split_model(model: Any, free: PyTree[bool] | None) -> tuple[PyTree, PyTree]:
+    """The free floating-point arrays of a model, and all the rest.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to estimate, or `free` does not fit the model.
+    """
+    params, rest = eqx.partition(model, eqx.is_inexact_array)
+    if free is not None:
+        try:
+            params, held = eqx.partition(params, free)
+        except ValueError as error:
+            raise ValueError(f"`free` must have the structure of `model`: {error}") from error
+        rest = eqx.combine(held, rest)
+    if not jax.tree.leaves(params):
+        which = "floating-point array leaf" if free is None else "leaf that `free` lets vary"
+        raise ValueError(f"There is nothing to estimate: `model` has no {which}.")
+    return params, rest
+
+
+class Groups(eqx.Module):
+    """Units of each group, padded to the largest group so that all have one shape.
+
+    Attributes
+    ----------
+    units : Int[Array, "g k"]
+        Numbers of the units of each group; padding points at a unit too.
+    mask : Bool[Array, "g k"]
+        False for padding.
+    """
+
+    units: Int[Array, "g k"]
+    mask: Bool[Array, "g k"]
+
+    def split(
+        self, log_lik: Float[Array, "n m"], weights: Float[Array, " n"]
+    ) -> tuple[Float[Array, "g k m"], Float[Array, "g k"]]:
+        """Log-likelihoods and weights of each group; padding has no weight."""
+        part = jnp.where(self.mask, weights.astype(log_lik.dtype)[self.units], 0.0)
+        return log_lik[self.units], part
+
+    def share(self, weights: Float[Array, " n"]) -> Float[Array, " g"]:
+        """Part of the weight in each group."""
+        total = jnp.sum(jnp.where(self.mask, weights[self.units], 0.0), axis=1)
+        return total / jnp.sum(total)
+
+
+def as_groups(labels: Any, num_units: int) -> Groups | None:
+    """Groups from integer labels 0, …, G-1; None for None.
+
+    Raises
+    ------
+    ValueError
+        If the labels are traced, of the wrong shape, not integers, or leave a group empty.
+    """
+    if labels is None or isinstance(labels, Groups):
+        return labels
+    if isinstance(labels, jax.core.Tracer):
+        raise ValueError(
+            "`groups` must be known when the function is compiled: close over it rather than "
+            "passing it as a traced argument."
+        )
+    labels = np.asarray(labels)
+    if labels.shape != (num_units,):
+        raise ValueError(
+            f"`groups` must have one label for each unit, shape ({num_units},), but its shape is "
+            f"{labels.shape}."
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"`groups` must hold integers, but its dtype is {labels.dtype}.")
+    if labels.min() < 0:
+        raise ValueError(f"`groups` must be labelled from zero, but holds {labels.min()}.")
+    counts = np.bincount(labels)
+    if (counts == 0).any():
+        raise ValueError(
+            f"`groups` must use every label from 0 to {counts.size - 1}, but no unit has "
+            f"{int(np.argmin(counts))}."
+        )
+    order = np.argsort(labels, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    column = np.arange(counts.max())
+    mask = column[None, :] < counts[:, None]
+    position = np.where(mask, starts[:, None] + column[None, :], 0)
+    units = np.where(mask, order[position], 0)
+    return Groups(jnp.asarray(units), jnp.asarray(mask))

@@ -1,0 +1,234 @@
+"""The profile likelihood and its derivatives."""
+
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PyTree
+from mixsqpx import RESULTS as MIX_RESULTS
+from mixsqpx import AbstractMixSolver, MixSQP, mixsolve
+from mixsqpx.implicit import attach_objective, attach_probs, on_active
+
+from ._model import Groups, as_arrays, as_groups, as_weights, leading_length, log_lik_of, take
+
+
+class Profile(eqx.Module):
+    """The inner optimum at one model. Only `value` and `probs` carry derivatives.
+
+    Attributes
+    ----------
+    value : Float[Array, ""]
+        Mean negative log-likelihood.
+    probs : Float[Array, "m"] or Float[Array, "m g"]
+        Masses of the distribution of each group.
+    gap : Float[Array, ""]
+        Bound on how far `value` is above its minimum over the distributions.
+    result : mixsqpx.RESULTS
+        How the inner solve ended; with groups, the first failure if there is one.
+    num_steps : Int[Array, ""]
+        Steps of the inner solver, over all groups.
+    group_values : Float[Array, ""] or Float[Array, "g"]
+        `value` within each group.
+    """
+
+    value: Float[Array, ""]
+    probs: Float[Array, "m *g"]
+    gap: Float[Array, ""]
+    result: MIX_RESULTS
+    num_steps: Int[Array, ""]
+    group_values: Float[Array, "*g"]
+
+
+def default_mix_solver(dtype: Any) -> MixSQP:
+    """A solver exact enough for gradients of the outer problem.
+
+    The gradient of `value` is off by f_θp δp, and δp is of the order of the square root of the gap:
+    the gap has to be far below the square of the gradient norm that a fit asks for. Newton steps
+    get there from mixsqpx's own default at the price of one more.
+    """
+    return MixSQP(gap_tol=1e-13 if jnp.finfo(dtype).bits >= 64 else 1e-6)
+
+
+def profile_ll(
+    model: Any,
+    data: PyTree,
+    supp: PyTree,
+    *,
+    groups: Int[ArrayLike, " n"] | None = None,
+    weights: Float[ArrayLike, " n"] | None = None,
+    solver: AbstractMixSolver | None = None,
+) -> tuple[Float[Array, ""], Float[Array, "m *g"]]:
+    """Mean *negative* profile log-likelihood, and the distribution that attains it.
+
+    value(θ) = min over F of -Σᵢ ωᵢ log ∫ G(wᵢ, v; θ) dF(v), with F on the grid `supp`: a function to
+    be minimised, by any minimiser that takes `fun(params, *args)` with an auxiliary output.
+
+    It is a `jax.custom_vjp`, differentiable in reverse mode, and forward over reverse: `jax.grad`,
+    `jax.jacrev` and `jax.hessian` are exact. The gradient of `value` is that of the envelope
+    theorem; `probs` moves by the implicit function theorem, and with it every second derivative.
+    The reverse pass evaluates `lclk` at the active support points alone.
+
+    Parameters
+    ----------
+    model : PyTree with a method `lclk(data, supp) -> (n, m)`
+        The floating-point array leaves are the parameters θ. `lclk` returns the log conditional
+        likelihood of each unit at each support point, and treats the support points one by one:
+        column j depends on the j-th alone.
+    data : PyTree
+        Arrays with the n units on the leading axis.
+    supp : PyTree
+        Arrays with the m support points on the leading axis.
+    groups : Int[ArrayLike, "n"], optional
+        Labels 0, …, G-1: each group has a distribution of its own. They have to be known when
+        compiling.
+    weights : Float[ArrayLike, "n"], optional
+        Observation weights of any scale, normalised to sum to one. Equal by default.
+    solver : AbstractMixSolver, optional
+        Of the inner problem. By default `mixsqpx.MixSQP` with a tolerance that suits derivatives.
+
+    Returns
+    -------
+    value : Float[Array, ""]
+        Mean negative log-likelihood, in nats per unit weight.
+    probs : Float[Array, "m"], or Float[Array, "m g"] with groups
+        Masses of F; each column sums to one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of the wrong kind or length, and for whatever `mixsqpx.mixsolve` refuses in
+        the log-likelihoods or the weights.
+    RuntimeError
+        If the inner problem could not be solved to the solver's tolerance.
+
+    References
+    ----------
+    Bunting, Diegert & Maurel (2024), arXiv 2402.08575, section 5 and appendix B.4.1.
+    """
+    profile = solve_profile(
+        model, data, supp, groups=groups, weights=weights, solver=solver, throw=True
+    )
+    return profile.value, profile.probs
+
+
+def solve_profile(
+    model: Any,
+    data: PyTree,
+    supp: PyTree,
+    *,
+    groups: Any = None,
+    weights: Any = None,
+    solver: AbstractMixSolver | None = None,
+    throw: bool,
+) -> Profile:
+    """`profile_ll`, with all that is known about the inner solve, and a choice of raising."""
+    model, data, supp = as_arrays((model, data, supp))
+    n = leading_length(data, "data")
+    groups = as_groups(groups, n)
+    inputs = (model, data, supp, as_weights(weights, n))
+    smooth, other = eqx.partition(inputs, eqx.is_inexact_array)
+    arrays, static = eqx.partition(other, eqx.is_array)
+
+    # Neither rule calls `profile`: they are differentiated in their turn, forward over reverse.
+    @jax.custom_vjp
+    def profile(smooth: PyTree, arrays: PyTree) -> Profile:
+        return _solve(*eqx.combine(smooth, arrays, static), groups, solver, throw)
+
+    def moving(smooth: PyTree, arrays: PyTree, solved: Profile) -> tuple[Array, Array]:
+        """`value` and `probs` as differentiable functions of `smooth`."""
+        return _attach(*eqx.combine(smooth, arrays, static), groups, solved)
+
+    def forward(smooth: PyTree, arrays: PyTree) -> tuple[Profile, PyTree]:
+        smooth, arrays = jax.tree.map(lambda x: x.value, (smooth, arrays), is_leaf=_is_primal)
+        fixed = eqx.combine(*lax.stop_gradient((smooth, arrays)), static)
+        solved = _solve(*fixed, groups, solver, throw)
+        out = eqx.tree_at(
+            lambda p: (p.value, p.probs), solved, moving(smooth, arrays, solved)
+        )
+        return out, (smooth, arrays, solved)
+
+    def backward(residuals: PyTree, cotangents: Profile) -> tuple[PyTree, None]:
+        smooth, arrays, solved = residuals
+        cotangents = (cotangents.value, cotangents.probs)
+        wanted = [not isinstance(cotangent, SymbolicZero) for cotangent in cotangents]
+
+        def pick(smooth: PyTree) -> list[Array]:
+            outputs = moving(smooth, arrays, solved)
+            return [output for output, want in zip(outputs, wanted, strict=True) if want]
+
+        pull = jax.vjp(pick, smooth)[1]
+        return pull([c for c, want in zip(cotangents, wanted, strict=True) if want])[0], None
+
+    profile.defvjp(forward, backward, symbolic_zeros=True)
+    return profile(smooth, arrays)
+
+
+def _is_primal(x: Any) -> bool:
+    return isinstance(x, CustomVJPPrimal)
+
+
+def _solve(
+    model: Any,
+    data: PyTree,
+    supp: PyTree,
+    weights: Float[Array, " n"],
+    groups: Groups | None,
+    solver: AbstractMixSolver | None,
+    throw: bool,
+) -> Profile:
+    """Solve the inner problem on the whole grid."""
+    log_lik = log_lik_of(model, data, supp)
+    solver = default_mix_solver(log_lik.dtype) if solver is None else solver
+    solve = partial(mixsolve, solver=solver, throw=throw)
+    if groups is None:
+        one = solve(log_lik, weights)
+        steps = one.stats["num_steps"]
+        return Profile(one.objective, one.probs, one.gap, one.result, steps, one.objective)
+    each = jax.vmap(solve)(*groups.split(log_lik, weights))
+    share = groups.share(weights).astype(log_lik.dtype)
+    first_failure = jnp.argmax(each.result != MIX_RESULTS.successful)
+    return Profile(
+        share @ each.objective,
+        each.probs.T,
+        share @ each.gap,
+        jax.tree.map(lambda code: code[first_failure], each.result),
+        jnp.sum(each.stats["num_steps"]),
+        each.objective,
+    )
+
+
+def _attach(
+    model: Any,
+    data: PyTree,
+    supp: PyTree,
+    weights: Float[Array, " n"],
+    groups: Groups | None,
+    solved: Profile,
+) -> tuple[Float[Array, ""], Float[Array, "m *g"]]:
+    """Give `value` and `probs` of a solved problem their derivatives.
+
+    All derivatives of the optimum come from active support points, so `lclk` is evaluated there.
+    """
+
+    def attach(members: Int[Array, " k"]) -> tuple[Array, Array]:
+        log_lik = log_lik_of(model, data, take(supp, members))
+        kept = solved.probs[members]
+        if groups is None:
+            omega = weights.astype(log_lik.dtype)
+            value = attach_objective(log_lik, omega, kept, solved.group_values)
+            moved = attach_probs(log_lik, omega, kept)
+        else:
+            parts = groups.split(log_lik, weights)
+            values = jax.vmap(attach_objective)(*parts, kept.T, solved.group_values)
+            value = groups.share(weights).astype(log_lik.dtype) @ values
+            moved = jax.vmap(attach_probs)(*parts, kept.T).T
+        probs = jnp.zeros_like(solved.probs).at[members].set(moved, unique_indices=True)
+        return value, probs
+
+    mass = solved.probs if groups is None else jnp.sum(solved.probs, axis=1)
+    return on_active(attach, mass)

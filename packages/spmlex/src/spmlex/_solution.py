@@ -1,0 +1,25 @@
+"""How a fit can end."""
+
+import optimistix as optx
+
+
+class RESULTS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
+    """How a fit ended; `RESULTS[result.result]` is the message."""
+
+    successful = ""
+    fit_max_steps_reached = (
+        "The minimiser reached its step limit. Raise `max_steps`, or start elsewhere."
+    )
+    gradient_not_small = (
+        "The minimiser stopped where the gradient of the profile likelihood is not small, so this "
+        "is not an estimate. Use the default minimiser, tighten the tolerances of yours, or start "
+        "elsewhere."
+    )
+    not_finite_at_start = (
+        "The profile likelihood or its derivatives are not finite at the starting `model`."
+    )
+    inner_problem_failed = (
+        "At the last model the mixture proportions could not be solved for to the tolerance of "
+        "`mix_solver`."
+    )
+    minimiser_failed = "The minimiser failed: see `stats['minimiser_result']`."

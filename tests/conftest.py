@@ -1,0 +1,16 @@
+import os
+
+import jax
+from hypothesis import settings
+
+jax.config.update("jax_enable_x64", True)
+# Broadcasts and conversions that nobody wrote down are errors here; users' settings are their own.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# No deadline: the first example of a shape is compiled. Few examples: each may be a solve.
+# `pytest --hypothesis-profile=nightly` takes many.
+in_ci = "CI" in os.environ
+settings.register_profile("default", deadline=None, max_examples=10, derandomize=in_ci)
+settings.register_profile("nightly", deadline=None, max_examples=1000)
+settings.load_profile("default")

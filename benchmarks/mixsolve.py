@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -25,31 +26,10 @@ import numpy as np
 from families import FAMILIES
 from gap import optimality_gap
 from numpy.typing import NDArray
+from plan import Size, problems, reasons
 from render import WRONG
 from runner import read_solutions, run_worker
 from solvers import REFERENCE, SOLVERS, Job, Solver
-
-Size = tuple[int, int]
-
-SIZES: tuple[Size, ...] = (
-    (2_000, 75),
-    (5_000, 100),
-    (20_000, 100),
-    (2_000, 2_000),
-    (20_000, 400),
-    (100_000, 100),
-    (100_000, 200),
-    (1_000_000, 100),
-)
-"""Sizes of every family, by number of entries."""
-
-MORE_SIZES: dict[str, tuple[Size, ...]] = {
-    "gamma": ((1_000, 200),),
-    "narrow_kernels": ((5_000, 300),),
-}
-
-QUICK = 2
-"""How many of `SIZES` a quick run takes."""
 
 SETTINGS = ("repeats", "rounds", "budget", "em_steps", "seed")
 
@@ -230,49 +210,11 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def plan(args: argparse.Namespace) -> list[tuple[str, Size]]:
-    """Problems to run: by family, small to large."""
-    out = []
-    for family in args.family or list(FAMILIES):
-        common = SIZES[:QUICK] if args.quick else SIZES + MORE_SIZES.get(family, ())
-        out += [(family, s) for s in sorted(args.size or common, key=lambda s: s[0] * s[1])]
-    return out
-
-
-def reasons(
-    family: str, size: Size, solvers: list[Solver], done: list[dict[str, Any]], envs: Path | None
-) -> dict[str, str]:
-    """Solvers that are not run on a problem, and why.
-
-    Parameters
-    ----------
-    family, size
-        The problem.
-    solvers
-        Who takes part.
-    done
-        Problems that were run before: who ran out of time on one that is smaller in both directions
-        is not tried again.
-    envs
-        Directory of the peers' environments.
-    """
-    out: dict[str, str] = {}
-    smaller = [d for d in done if d["family"] == family and d["n"] <= size[0] and d["m"] <= size[1]]
-    slow = {r["solver"] for d in smaller for r in d["runs"] if r["status"].startswith("timeout")}
-    for solver in solvers:
-        missing = solver.missing(envs)
-        if missing is not None:
-            out[solver.name] = f"absent: {missing}"
-        elif size[0] * size[1] > solver.max_entries:
-            out[solver.name] = "not tried: too large"
-        elif solver.name in slow:
-            out[solver.name] = "timeout on a smaller problem"
-    return out
-
-
 def main() -> int:
     """Run the benchmark."""
     args = parse()
+    # Asked to end, end the worker as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     names = args.solver or [s.name for s in SOLVERS.values() if s.default]
     solvers = [SOLVERS[name] for name in names]
     results: dict[str, Any] = {
@@ -285,7 +227,7 @@ def main() -> int:
     if args.resume and args.output.exists():
         results["problems"] = json.loads(args.output.read_text())["problems"]
     done = {(p["family"], p["n"], p["m"]) for p in results["problems"]}
-    for family, size in plan(args):
+    for family, size in problems(args.family, args.size, args.quick):
         if (family, *size) in done:
             continue
         skipped = reasons(family, size, solvers, results["problems"], args.envs)

@@ -25,8 +25,10 @@ class EM(AbstractMixSolver):
 
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
         """First iterate: equal proportions, or `init`."""
-        m = problem.shape[1]
-        return state_at(problem, jnp.full((m,), 1.0 / m, problem.lik.dtype) if init is None else init)
+        if init is None:
+            m = problem.shape[1]
+            init = jnp.full((m,), 1.0 / m, problem.lik.dtype)
+        return state_at(problem, init)
 
     def step(self, problem: MixProblem, state: MixState) -> MixState:
         """One EM step, renormalised against the drift of rounding."""

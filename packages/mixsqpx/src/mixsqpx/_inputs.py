@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import jax
+import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -35,8 +35,7 @@ def as_problem_arrays(
     log_lik = _as_float_array(log_lik, "log_lik")
     if log_lik.ndim != 2:
         raise ValueError(
-            "`log_lik` must be a matrix, units by components, but its shape is "
-            f"{log_lik.shape}."
+            f"`log_lik` must be a matrix, units by components, but its shape is {log_lik.shape}."
         )
     n, m = log_lik.shape
     if n == 0 or m == 0:
@@ -60,6 +59,6 @@ def _as_vector(value: Any, name: str, length: int, what: str, dtype: Any) -> Arr
     return vector.astype(dtype)
 
 
-def is_concrete(*arrays: Array) -> bool:
+def is_concrete(*arrays: Any) -> bool:
     """Whether the numbers are known now, rather than being traced."""
     return not any(isinstance(array, jax.core.Tracer) for array in arrays)

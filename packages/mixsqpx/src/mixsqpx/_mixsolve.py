@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from ._inputs import as_problem_arrays, is_concrete
 from ._mixsqp import MixSQP
@@ -15,7 +15,7 @@ from ._problem import MixProblem, build_problem
 from ._solution import RESULTS, MixSolution
 from ._solver import AbstractMixSolver, MixState, iterate
 from ._throw import raise_on_failure
-from .implicit import attach_objective, attach_probs
+from .implicit import attach_objective, attach_probs, on_active
 
 _DEFAULT_SOLVER = MixSQP()
 
@@ -94,13 +94,16 @@ def mixsolve(
     if is_concrete(*(x for x in (log_lik, weights) if x is not None)):
         return solution
     weights = jnp.ones(log_lik.shape[0], log_lik.dtype) if weights is None else weights
+
+    def attach(members: Int[Array, " k"], log_lik: Array, weights: Array) -> tuple[Array, Array]:
+        log_lik, kept = log_lik[:, members], solution.probs[members]
+        moved = attach_probs(log_lik, weights, kept)
+        probs = jnp.zeros_like(solution.probs).at[members].set(moved, unique_indices=True)
+        return probs, attach_objective(log_lik, weights, kept, solution.objective)
+
+    probs, objective = on_active(attach, solution.probs, log_lik, weights)
     return MixSolution(
-        attach_probs(log_lik, weights, solution.probs),
-        attach_objective(log_lik, weights, solution.probs, solution.objective),
-        solution.gap,
-        solution.gradient,
-        solution.result,
-        solution.stats,
+        probs, objective, solution.gap, solution.gradient, solution.result, solution.stats
     )
 
 

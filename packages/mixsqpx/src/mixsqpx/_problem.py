@@ -11,9 +11,9 @@ from ._solution import RESULTS
 class MixProblem(eqx.Module):
     """One mixture-proportions problem, after its one pass of `exp`.
 
-    Row i of `lik` is aᵢⱼ = exp(ℓᵢⱼ - rᵢ), rᵢ the largest entry of the row: entries lie in [0, 1] and
-    each row holds a one. A row that no solver can use is all ones; it is at fault unless its weight
-    is zero, and then it must not matter.
+    Row i of `lik` is aᵢⱼ = exp(ℓᵢⱼ - rᵢ), rᵢ the largest entry of the row: entries lie in [0, 1]
+    and each row holds a one. A row that no solver can use is all ones; it is at fault unless its
+    weight is zero, and then it must not matter.
     """
 
     lik: Float[Array, "n m"]

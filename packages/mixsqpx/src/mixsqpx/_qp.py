@@ -99,9 +99,7 @@ def solve_qp(
             new, ~held | enter, stuck, state.num_pivots + 1, finished | ~jnp.all(jnp.isfinite(new))
         )
 
-    start_state = _QPState(
-        start, start > 0, jnp.asarray(False), jnp.asarray(0), jnp.asarray(False)
-    )
+    start_state = _QPState(start, start > 0, jnp.asarray(False), jnp.asarray(0), jnp.asarray(False))
     final = lax.while_loop(
         lambda state: ~state.done & (state.num_pivots < max_pivots), body, start_state
     )

@@ -48,8 +48,8 @@ class MixSolution(eqx.Module):
         Optimality gap log maxⱼ Σᵢ ωᵢ aᵢⱼ/uᵢ over all m components: f(p) is above the minimum by at
         most this. A diagnostic, without derivative.
     gradient : Float[Array, "m"]
-        gⱼ = 1 - Σᵢ ωᵢ aᵢⱼ/uᵢ, Lindsay's gradient function with its sign changed, per unit weight: up
-        to `gap`, zero where pⱼ > 0 and not negative elsewhere. A diagnostic, without derivative.
+        gⱼ = 1 - Σᵢ ωᵢ aᵢⱼ/uᵢ, Lindsay's gradient function with its sign changed, per unit weight:
+        up to `gap`, zero where pⱼ > 0 and not negative elsewhere. A diagnostic, without derivative.
     result : RESULTS
         Successful if and only if `gap` is at most the solver's `gap_tol`.
     stats : dict

@@ -3,17 +3,19 @@
 `attach_probs` and `attach_objective` return a number they are given, and attach to it the
 derivative that it has as an optimum: by the implicit function theorem, and by the envelope theorem.
 Their rules call the functions themselves, so that every further derivative sees the optimum move.
-`on_active` restricts a computation to the few components that matter to it.
+Only components with mass contribute: `on_active` picks a few columns that include all of them.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import lineax as lx
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, Float
 
 from ._functions import objective
 from ._ladder import ladder, rung_for
@@ -24,10 +26,11 @@ __all__ = ["attach_objective", "attach_probs", "on_active"]
 T = TypeVar("T")
 
 
-def on_active(
-    function: Callable[..., T], probs: Float[Array, " m"], *operands: Any
-) -> T:
+def on_active(function: Callable[..., T], probs: Float[Array, " m"], *operands: Any) -> T:
     """Evaluate `function(members, *operands)` on components that include all active ones.
+
+    A reverse derivative of this keeps residuals for all sizes; to avoid that, take the reverse
+    derivative inside `function`.
 
     Parameters
     ----------
@@ -37,7 +40,7 @@ def on_active(
     probs : Float[Array, "m"]
         Proportions p.
     operands
-        Passed on. To be differentiated, an array has to be an operand rather than closed over.
+        Passed on.
 
     Returns
     -------
@@ -57,68 +60,79 @@ def on_active(
 
 @jax.custom_jvp
 def attach_probs(
-    log_lik: Float[Array, "n m"], weights: Float[Array, " n"], probs: Float[Array, " m"]
-) -> Float[Array, " m"]:
+    log_lik: Float[Array, "n k"], weights: Float[Array, " n"], probs: Float[Array, " k"]
+) -> Float[Array, " k"]:
     """Optimal proportions, differentiable in the data.
 
-    On the active set A = {j: pⱼ > 0} the optimum solves rA(ℓ, ω, p) = 1 with
-    rⱼ = Σᵢ ωᵢ aᵢⱼ/uᵢ, and ∂r/∂p = -H, so H_AA dp_A = d(rA at fixed p); of several solutions the one
-    of least norm. Derivatives of `log_lik` outside A do not enter.
+    On the active set A = {j: pⱼ > 0} the optimum solves r_A(ℓ, ω, p) = 1 with
+    rⱼ = Σᵢ ωᵢ aᵢⱼ/uᵢ, and ∂r/∂p = -H, so H_AA dp_A = d(r_A at fixed p); of several solutions the
+    one of least norm. The columns have to include A.
     """
     del log_lik, weights
     return probs
 
 
-@attach_probs.defjvp
+def _instantiate(primals: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, ...] | None:
+    """Tangents as arrays; None if nothing is differentiated, and no work is to be done."""
+    is_zero = [isinstance(tangent, SymbolicZero) for tangent in tangents]
+    if all(is_zero):
+        return None
+    return tuple(
+        jnp.zeros_like(primal) if zero else tangent
+        for primal, tangent, zero in zip(primals, tangents, is_zero, strict=True)
+    )
+
+
+@partial(attach_probs.defjvp, symbolic_zeros=True)
 def _attach_probs_jvp(primals, tangents):
     log_lik, weights, probs = primals
-    d_log_lik, d_weights, _ = tangents
+    tangents = _instantiate(primals[:2], tangents[:2])
+    if tangents is None:
+        return probs, jnp.zeros_like(probs)
+    d_log_lik, d_weights = tangents
     probs = attach_probs(log_lik, weights, probs)
-    return probs, on_active(_move, probs, log_lik, weights, probs, d_log_lik, d_weights)
+    return probs, _move(log_lik, weights, probs, d_log_lik, d_weights)
 
 
 def _move(
-    members: Int[Array, " k"],
-    log_lik: Float[Array, "n m"],
+    log_lik: Float[Array, "n k"],
     weights: Float[Array, " n"],
-    probs: Float[Array, " m"],
-    d_log_lik: Float[Array, "n m"],
+    probs: Float[Array, " k"],
+    d_log_lik: Float[Array, "n k"],
     d_weights: Float[Array, " n"],
-) -> Float[Array, " m"]:
-    """Tangent of the proportions, from components that include all active ones."""
-    p = probs[members]
-    active = p > 0
-    ell = jnp.where(active[None, :], log_lik[:, members], -jnp.inf)
+) -> Float[Array, " k"]:
+    """Tangent of the proportions."""
+    active = probs > 0
+    ell = jnp.where(active[None, :], log_lik, -jnp.inf)
     shift = lax.stop_gradient(jnp.max(ell, axis=1))
     usable = jnp.isfinite(shift)  # not so only for units of zero weight
     ell = jnp.where(usable[:, None], ell - jnp.where(usable, shift, 0.0)[:, None], -jnp.inf)
 
-    def ratios(ell, weights):
+    def density_ratios(
+        ell: Float[Array, "n k"], weights: Float[Array, " n"]
+    ) -> tuple[Float[Array, " n"], Float[Array, "n k"]]:
         lik = jnp.exp(ell)
-        mix_lik = jnp.where(usable, lik @ p, 1.0)
+        mix_lik = jnp.where(usable, lik @ probs, 1.0)
         omega = normalise_weights(weights, mix_lik.size, mix_lik.dtype)
-        return (omega / mix_lik) @ lik
+        return omega, lik / mix_lik[:, None]
 
-    d_ell = jnp.where(active[None, :] & usable[:, None], d_log_lik[:, members], 0.0)
-    rhs = jax.jvp(ratios, (ell, weights), (d_ell, d_weights))[1]
+    def sums(ell: Float[Array, "n k"], weights: Float[Array, " n"]) -> Float[Array, " k"]:
+        omega, ratios = density_ratios(ell, weights)
+        return omega @ ratios
 
-    lik = jnp.exp(ell)
-    mix_lik = jnp.where(usable, lik @ p, 1.0)
-    omega = normalise_weights(weights, mix_lik.size, mix_lik.dtype)
-    scaled = lik / mix_lik[:, None]
-    hess = scaled.T @ (omega[:, None] * scaled)
-    # Rows and columns outside A are zero; the solution of least norm is zero there.
-    moved = lx.linear_solve(
-        lx.MatrixLinearOperator(hess), jnp.where(active, rhs, 0.0), lx.SVD(), throw=False
-    ).value
-    return jnp.zeros_like(probs).at[members].set(moved, unique_indices=True)
+    d_ell = jnp.where(active[None, :] & usable[:, None], d_log_lik, 0.0)
+    rhs = jax.jvp(sums, (ell, weights), (d_ell, d_weights))[1]
+    omega, ratios = density_ratios(ell, weights)
+    # Rows and columns outside A are zero, and so is the solution of least norm there.
+    hess = lx.MatrixLinearOperator(ratios.T @ (omega[:, None] * ratios))
+    return lx.linear_solve(hess, jnp.where(active, rhs, 0.0), lx.SVD(), throw=False).value
 
 
 @jax.custom_jvp
 def attach_objective(
-    log_lik: Float[Array, "n m"],
+    log_lik: Float[Array, "n k"],
     weights: Float[Array, " n"],
-    probs: Float[Array, " m"],
+    probs: Float[Array, " k"],
     value: Float[Array, ""],
 ) -> Float[Array, ""]:
     """Optimal objective with the envelope derivative: that at fixed p, without a linear system."""
@@ -126,15 +140,17 @@ def attach_objective(
     return value
 
 
-@attach_objective.defjvp
+@partial(attach_objective.defjvp, symbolic_zeros=True)
 def _attach_objective_jvp(primals, tangents):
     log_lik, weights, probs, value = primals
-    d_log_lik, d_weights, _, _ = tangents
+    tangents = _instantiate(primals[:2], tangents[:2])
+    if tangents is None:
+        return value, jnp.zeros_like(value)
     value = attach_objective(log_lik, weights, probs, value)
     probs = attach_probs(log_lik, weights, probs)
     tangent = jax.jvp(
         lambda ell, omega: objective(ell, probs, omega),
         (log_lik, weights),
-        (d_log_lik, d_weights),
+        tangents,
     )[1]
     return value, tangent

@@ -9,6 +9,7 @@ import numpy as np
 import optimistix as optx
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PyTree, Scalar
+
 from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver
 
@@ -27,9 +28,8 @@ from ._profile import Profile, default_mix_solver, solve_profile
 from ._result import FitResult
 from ._solution import RESULTS
 
-
-# Only where the largest entry of the gradient is below this times sqrt(eps) max(1, |value|) is a fit
-# successful, whatever the minimiser says: 1.5e-6 in float64.
+# A fit is successful only where the largest entry of the gradient is below this times
+# sqrt(eps) max(1, |value|), whatever the minimiser says: 1.5e-6 in float64.
 _SMALL_GRADIENT = 100.0
 
 
@@ -110,14 +110,14 @@ def fit(
     num_units = leading_length(data, "data")
     params, held = split_model(model, free)
     weights = check_weights(as_weights(weights, num_units))
-    groups = as_groups(groups, num_units)
+    grouped = as_groups(groups, num_units)
     dtype = _check_start(model, data, supp, weights)
     if mix_solver is None:
         mix_solver = default_mix_solver(dtype)
     if minimiser is None:
         tol = 1e-10 if jnp.finfo(dtype).bits >= 64 else 1e-4
         minimiser = TrustRegionNewton(rtol=tol, atol=tol)
-    problem = _Problem(held, data, supp, weights, groups, mix_solver)
+    problem = _Problem(held, data, supp, weights, grouped, mix_solver)
 
     params, history, result = _search(minimiser, problem, params, max_steps)
     profile, grad = _evaluate(problem, params)
@@ -180,7 +180,7 @@ def _row_faults(
 
 def _search(
     minimiser: optx.AbstractMinimiser, problem: _Problem, params: PyTree, max_steps: int
-) -> tuple[PyTree, dict[str, np.ndarray], RESULTS, Any]:
+) -> tuple[PyTree, dict[str, np.ndarray], RESULTS]:
     """Drive the minimiser from the host: a step is long, and can be watched and interrupted."""
     state = _init(minimiser, problem, params)
     rows = []
@@ -209,7 +209,7 @@ def _search(
 
 
 def _gradient_of(state: Any) -> PyTree | None:
-    """Gradient at the iterate, where a minimiser keeps one: ours, and optimistix's gradient-based."""
+    """Gradient at the iterate, where the minimiser keeps one: ours, and some of optimistix's."""
     if hasattr(state, "grad"):
         return state.grad
     return getattr(getattr(state, "f_info", None), "grad", None)

@@ -1,7 +1,6 @@
 """A trust-region Newton minimiser on the exact Hessian."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -135,7 +134,9 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         small = self.norm(unravel(local.grad)) <= self.atol + self.rtol * jnp.abs(local.f)
         stuck = ~accept & (tiny | (radius <= jnp.finfo(radius.dtype).eps))
         result = optx.RESULTS.where(
-            stuck & ~small & ~state.first, optx.RESULTS.stagnation, optx.RESULTS.successful
+            stuck & ~small & ~state.first,
+            optx.RESULTS.stagnation,  # pyright: ignore[reportArgumentType]
+            optx.RESULTS.successful,
         )
         result = optx.RESULTS.where(state.first & ~finite, optx.RESULTS.nonfinite, result)
         new_state = _NewtonState(

@@ -1,7 +1,7 @@
 """The profile likelihood and its derivatives."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -10,6 +10,7 @@ from jax import lax
 from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
+
 from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver, MixSQP, mixsolve
 from mixsqpx.implicit import attach_objective, attach_probs, on_active
@@ -43,6 +44,11 @@ class Profile(eqx.Module):
     num_steps: Int[Array, ""]
     group_values: Float[Array, "*g"]
 
+    @property
+    def mass(self) -> Float[Array, " m"]:
+        """Mass of each support point, over all groups."""
+        return self.probs if self.probs.ndim == 1 else jnp.sum(self.probs, axis=1)
+
 
 def default_mix_solver(dtype: Any) -> MixSQP:
     """A solver exact enough for gradients of the outer problem.
@@ -65,8 +71,8 @@ def profile_ll(
 ) -> tuple[Float[Array, ""], Float[Array, "m *g"]]:
     """Mean *negative* profile log-likelihood, and the distribution that attains it.
 
-    value(θ) = min over F of -Σᵢ ωᵢ log ∫ G(wᵢ, v; θ) dF(v), with F on the grid `supp`: a function to
-    be minimised, by any minimiser that takes `fun(params, *args)` with an auxiliary output.
+    value(θ) = min over F of -Σᵢ ωᵢ log ∫ G(wᵢ, v; θ) dF(v), with F on the grid `supp`: a function
+    to be minimised, by any minimiser that takes `fun(params, *args)` with an auxiliary output.
 
     It is a `jax.custom_vjp`, differentiable in reverse mode, and forward over reverse: `jax.grad`,
     `jax.jacrev` and `jax.hessian` are exact. The gradient of `value` is that of the envelope
@@ -134,35 +140,37 @@ def solve_profile(
     smooth, other = eqx.partition(inputs, eqx.is_inexact_array)
     arrays, static = eqx.partition(other, eqx.is_array)
 
+    def merge(smooth: PyTree, arrays: PyTree) -> tuple[Any, PyTree, PyTree, Float[Array, " n"]]:
+        return cast(Any, eqx.combine(smooth, arrays, static))
+
     # Neither rule calls `profile`: they are differentiated in their turn, forward over reverse.
     @jax.custom_vjp
     def profile(smooth: PyTree, arrays: PyTree) -> Profile:
-        return _solve(*eqx.combine(smooth, arrays, static), groups, solver, throw)
+        return _solve(*merge(smooth, arrays), groups, solver, throw)
 
-    def moving(smooth: PyTree, arrays: PyTree, solved: Profile) -> tuple[Array, Array]:
+    def attach(members: Int[Array, " k"], smooth: PyTree, arrays: PyTree, solved: Profile):
         """`value` and `probs` as differentiable functions of `smooth`."""
-        return _attach(*eqx.combine(smooth, arrays, static), groups, solved)
+        return _attach(members, *merge(smooth, arrays), groups, solved)
 
     def forward(smooth: PyTree, arrays: PyTree) -> tuple[Profile, PyTree]:
         smooth, arrays = jax.tree.map(lambda x: x.value, (smooth, arrays), is_leaf=_is_primal)
-        fixed = eqx.combine(*lax.stop_gradient((smooth, arrays)), static)
-        solved = _solve(*fixed, groups, solver, throw)
-        out = eqx.tree_at(
-            lambda p: (p.value, p.probs), solved, moving(smooth, arrays, solved)
-        )
+        solved = _solve(*merge(*lax.stop_gradient((smooth, arrays))), groups, solver, throw)
+        value, probs = on_active(attach, solved.mass, smooth, arrays, solved)
+        out = eqx.tree_at(lambda p: (p.value, p.probs), solved, (value, probs))
         return out, (smooth, arrays, solved)
 
     def backward(residuals: PyTree, cotangents: Profile) -> tuple[PyTree, None]:
         smooth, arrays, solved = residuals
-        cotangents = (cotangents.value, cotangents.probs)
-        wanted = [not isinstance(cotangent, SymbolicZero) for cotangent in cotangents]
+        pair = (cotangents.value, cotangents.probs)
+        wanted = [not isinstance(cotangent, SymbolicZero) for cotangent in pair]
 
-        def pick(smooth: PyTree) -> list[Array]:
-            outputs = moving(smooth, arrays, solved)
-            return [output for output, want in zip(outputs, wanted, strict=True) if want]
+        def pull(members: Int[Array, " k"], smooth: PyTree, pair: list[Array]) -> PyTree:
+            def outputs(smooth: PyTree) -> list[Array]:
+                return _pick(attach(members, smooth, arrays, solved), wanted)
 
-        pull = jax.vjp(pick, smooth)[1]
-        return pull([c for c, want in zip(cotangents, wanted, strict=True) if want])[0], None
+            return jax.vjp(outputs, smooth)[1](pair)[0]
+
+        return on_active(pull, solved.mass, smooth, _pick(pair, wanted)), None
 
     profile.defvjp(forward, backward, symbolic_zeros=True)
     return profile(smooth, arrays)
@@ -170,6 +178,11 @@ def solve_profile(
 
 def _is_primal(x: Any) -> bool:
     return isinstance(x, CustomVJPPrimal)
+
+
+def _pick(pair: tuple[Any, Any], wanted: list[bool]) -> list[Any]:
+    """Those of `value` and `probs` that are differentiated."""
+    return [one for one, want in zip(pair, wanted, strict=True) if want]
 
 
 def _solve(
@@ -203,6 +216,7 @@ def _solve(
 
 
 def _attach(
+    members: Int[Array, " k"],
     model: Any,
     data: PyTree,
     supp: PyTree,
@@ -212,23 +226,17 @@ def _attach(
 ) -> tuple[Float[Array, ""], Float[Array, "m *g"]]:
     """Give `value` and `probs` of a solved problem their derivatives.
 
-    All derivatives of the optimum come from active support points, so `lclk` is evaluated there.
+    Only support points with mass contribute, so `lclk` is evaluated at `members` alone.
     """
-
-    def attach(members: Int[Array, " k"]) -> tuple[Array, Array]:
-        log_lik = log_lik_of(model, data, take(supp, members))
-        kept = solved.probs[members]
-        if groups is None:
-            omega = weights.astype(log_lik.dtype)
-            value = attach_objective(log_lik, omega, kept, solved.group_values)
-            moved = attach_probs(log_lik, omega, kept)
-        else:
-            parts = groups.split(log_lik, weights)
-            values = jax.vmap(attach_objective)(*parts, kept.T, solved.group_values)
-            value = groups.share(weights).astype(log_lik.dtype) @ values
-            moved = jax.vmap(attach_probs)(*parts, kept.T).T
-        probs = jnp.zeros_like(solved.probs).at[members].set(moved, unique_indices=True)
-        return value, probs
-
-    mass = solved.probs if groups is None else jnp.sum(solved.probs, axis=1)
-    return on_active(attach, mass)
+    log_lik = log_lik_of(model, data, take(supp, members))
+    kept = solved.probs[members]
+    if groups is None:
+        omega = weights.astype(log_lik.dtype)
+        value = attach_objective(log_lik, omega, kept, solved.group_values)
+        moved = attach_probs(log_lik, omega, kept)
+    else:
+        parts = groups.split(log_lik, weights)
+        values = jax.vmap(attach_objective)(*parts, kept.T, solved.group_values)
+        value = groups.share(weights).astype(log_lik.dtype) @ values
+        moved = jax.vmap(attach_probs)(*parts, kept.T).T
+    return value, jnp.zeros_like(solved.probs).at[members].set(moved, unique_indices=True)

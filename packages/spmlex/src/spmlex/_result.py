@@ -60,9 +60,11 @@ class FitResult(eqx.Module):
         names = []
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.params):
             name = jax.tree_util.keystr(path).lstrip(".")
-            names += [name] if leaf.ndim == 0 else [
-                f"{name}[{', '.join(map(str, index))}]" for index in np.ndindex(leaf.shape)
-            ]
+            names += (
+                [name]
+                if leaf.ndim == 0
+                else [f"{name}[{', '.join(map(str, index))}]" for index in np.ndindex(leaf.shape)]
+            )
         return tuple(names)
 
     @property

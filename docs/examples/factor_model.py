@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
-from mixsqpx import mixsolve
 
 import spmlex
-
+from mixsqpx import mixsolve
 
 # Likelihoods deserve double precision, and the random numbers should not depend on JAX's version.
 jax.config.update("jax_enable_x64", True)
@@ -109,7 +108,7 @@ def plot(result: spmlex.FitResult, data: Float[Array, "n 3"], path: str) -> None
     certificate.plot(supp[active], directional[active], "o", color=blue, ms=5, label="has mass")
     certificate.set(xlabel="Factor x (in units of the first outcome)", ylabel="1 − g(x)")
     certificate.set_title("Nowhere above one, and one where there is mass: the maximum")
-    certificate.legend(loc="lower left")
+    certificate.legend(loc="lower right")
     for axes in (cdf, masses, certificate):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)

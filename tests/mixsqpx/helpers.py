@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -90,6 +92,20 @@ def numpy_hessian(log_lik: ArrayLike, probs: ArrayLike, weights: ArrayLike | Non
     return np.einsum("i,ij,ik->jk", omega, ratios, ratios)
 
 
+def probs_error(log_lik: ArrayLike, probs: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Bound on |p - p*| (Euclidean) at a p with the optimum's support A, near to it.
+
+    On A the optimum has g = 0, so g(p) = H̄ (p - p*) with the average H̄ of H_AA on the way. Its
+    smallest eigenvalue is that at p but for the change of H over |p - p*|; the factor 2 covers it.
+    Rounding of g comes on top.
+    """
+    active = np.asarray(probs) > 0
+    hess = numpy_hessian(log_lik, probs, weights)[np.ix_(active, active)]
+    grad = numpy_gradient(log_lik, probs, weights)[active]
+    size = np.linalg.norm(grad) + np.sqrt(active.sum()) * rounding(*np.shape(log_lik))
+    return 2 * float(size / np.linalg.eigvalsh(hess)[0])
+
+
 # ---- what every solution has to satisfy ----------------------------------------------------------
 
 
@@ -114,7 +130,7 @@ def check_solved(
     assert 0 <= float(solution.gap) <= gap_tol
     assert gap <= gap_tol + tol
     assert abs(float(solution.gap) - gap) <= tol
-    package_gap = mixsqpx.optimality_gap(ell.astype(dtype), solution.probs, _as(weights, dtype))
+    package_gap = jax.jit(mixsqpx.optimality_gap)(*arrays(ell, solution.probs, weights, dtype=dtype))
     assert abs(float(package_gap) - gap) <= tol
     np.testing.assert_allclose(solution.gradient, numpy_gradient(ell, p, weights), rtol=0, atol=tol)
     # A mean of n logarithms: each off by the rounding of u, the sum by n eps of its terms' size.
@@ -123,8 +139,9 @@ def check_solved(
     assert abs(float(solution.objective) - numpy_objective(ell, p, weights)) <= tol * size
 
 
-def _as(weights: ArrayLike | None, dtype: Any) -> Any:
-    return None if weights is None else np.asarray(weights, dtype)
+def arrays(*values: ArrayLike | None, dtype: Any = np.float64) -> tuple[Any, ...]:
+    """As JAX arrays of one dtype; None stays None."""
+    return tuple(None if value is None else jnp.asarray(value, dtype) for value in values)
 
 
 # ---- a problem whose optimum is planted ----------------------------------------------------------
@@ -134,7 +151,7 @@ def _as(weights: ArrayLike | None, dtype: Any) -> Any:
 class Planted:
     """A problem with known solution `probs`, multipliers `gradient` and minimum `objective`.
 
-    `ratios` are the aᵢⱼ/uᵢ at the optimum; `hess_min` the smallest eigenvalue of H_AA.
+    `ratios` are the aᵢⱼ/uᵢ at the optimum, so that H_AA and all derivatives are known too.
     """
 
     log_lik: Array
@@ -143,18 +160,6 @@ class Planted:
     gradient: Array
     objective: float
     ratios: Array
-    hess_min: float
-
-    def probs_error(self, gap: float) -> float:
-        """Bound on |p - p*|∞ for the solution with this gap, to first order.
-
-        pᵀg = 0 and -g <= gap give |gⱼ| <= gap/pⱼ on A, so p misses p* there by H_AA⁻¹ times that; a
-        component outside A holds at most gap/gⱼ, and displaces others by H_AA⁻¹H times that.
-        """
-        inside, outside = self.probs > 0, self.probs == 0
-        on_active = np.sqrt(inside.sum()) * gap / (self.probs[inside].min() * self.hess_min)
-        most = float(self.ratios.max()) ** 2 * len(self.probs) / self.hess_min
-        return on_active + (1 + most) * gap / self.gradient[outside].min()
 
 
 def plant(seed: int, n: int, m: int, num_active: int) -> Planted:
@@ -185,7 +190,6 @@ def plant(seed: int, n: int, m: int, num_active: int) -> Planted:
     log_mix = rng.normal(scale=3.0, size=n)
     probs = np.zeros(m)
     probs[active] = p
-    hess = np.einsum("i,ij,ik->jk", omega, ratios[:, active], ratios[:, active])
     return Planted(
         np.log(ratios) + log_mix[:, None],
         weights,
@@ -193,7 +197,6 @@ def plant(seed: int, n: int, m: int, num_active: int) -> Planted:
         gradient,
         -float(omega @ log_mix),
         ratios,
-        float(np.linalg.eigvalsh(hess)[0]),
     )
 
 

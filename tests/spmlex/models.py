@@ -65,15 +65,18 @@ class UnitEffect(eqx.Module):
 
 
 def panel_problem(
-    seed: int, num_units: int = 60, num_points: int = 15, sd: float = 0.6
+    seed: int, num_units: int = 60, num_points: int = 15, sd: float = 0.6, two_types: bool = True
 ) -> Problem:
-    """Three periods, two regressors, an effect on two points; the model near the truth.
+    """Three periods, two regressors, an effect on two points or uniform; a model near the truth.
 
     Everything is a NumPy draw from `seed`, so that Hypothesis can draw problems of one shape.
     """
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(num_units, 3, 2))
-    effect = rng.choice([-1.0, 1.3], size=(num_units, 1))
+    if two_types:
+        effect = rng.choice([-1.0, 1.3], size=(num_units, 1))
+    else:
+        effect = rng.uniform(-3.0, 3.0, size=(num_units, 1))
     y = x @ np.array([0.8, -0.4]) + effect + sd * rng.normal(size=(num_units, 3))
     model = UnitEffect(
         jnp.asarray([0.8, -0.4] + 0.2 * rng.normal(size=2)),

@@ -4,20 +4,19 @@ import equinox.internal as eqxi
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-_FIRST = 16
-_RATIO = 4
+_FIRST, _RATIO = 16, 2.5
 
 
 def ladder(num_components: int) -> tuple[int, ...]:
-    """Sizes 16, 64, 256, … and all components, which nothing overflows.
+    """Sizes 16, 40, 100, 250, … and all components, which nothing overflows.
 
-    A size above half of all is left out: it would save little, and each costs compile time.
+    A size above two thirds of all is left out: it would save little, and each costs compile time.
     """
     sizes = []
     size = _FIRST
-    while 2 * size <= num_components:
+    while 3 * size <= 2 * num_components:
         sizes.append(size)
-        size *= _RATIO
+        size = int(size * _RATIO)
     return (*sizes, num_components)
 
 

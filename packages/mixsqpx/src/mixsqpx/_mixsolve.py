@@ -1,7 +1,9 @@
 """The entry point."""
 
 from functools import partial
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -161,25 +163,31 @@ def _run(
     gap_tol = solver.resolve_gap_tol(problem.lik.dtype)
 
     @custom_vmap
-    def run(problem, init, ok):
+    def run(
+        problem: MixProblem, init: Float[Array, " m"] | None, ok: Bool[Array, ""]
+    ) -> tuple[MixState, RESULTS]:
         first = solver.init(problem, init)
         return iterate(solver, problem, first, gap_tol=gap_tol, max_steps=max_steps, ok=ok)
 
     @run.def_vmap
-    def _(axis_size, in_batched, *args):
+    def _(axis_size: int, in_batched: Any, *args: Any) -> tuple[Any, Any]:
         del axis_size
+        problem, init, ok = args
+        if init is None and in_batched[0].weights and not in_batched[0].lik:
+            # Many weightings of one matrix: all start from the solution for their mean.
+            mean = jnp.mean(problem.weights, axis=0)
+            shared = eqx.tree_at(lambda p: p.weights, problem, mean)
+            init = run(shared, None, jnp.all(ok))[0].probs
+            args, in_batched = (problem, init, ok), (in_batched[0], False, in_batched[2])
         leaves, treedef = jax.tree.flatten(args)
         flags = jax.tree.leaves(in_batched)
-        batched = [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag]
 
-        def one(batched):
-            members = iter(batched)
-            merged = [
-                next(members) if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)
-            ]
+        def member(batched: list[Array]) -> tuple[MixState, RESULTS]:
+            own = iter(batched)
+            merged = [next(own) if flag else x for x, flag in zip(leaves, flags, strict=True)]
             return run(*jax.tree.unflatten(treedef, merged))
 
-        out = lax.map(one, batched)
+        out = lax.map(member, [x for x, flag in zip(leaves, flags, strict=True) if flag])
         return out, jax.tree.map(lambda _: True, out)
 
     return run(problem, init, ok)

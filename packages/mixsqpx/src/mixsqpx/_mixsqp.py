@@ -65,15 +65,15 @@ class MixSQP(AbstractMixSolver):
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
         """First iterate: `init`, or the optimum of a subsample of the rows; every unit covered."""
         if init is not None:
-            return state_at(problem, _cover(problem, init))
+            return _start_at(problem, init)
         probs = _spread(problem)
         stride = _COARSENING ** _num_levels(problem.shape[0])
         while stride > 1:
             part = _every(stride, problem)
-            start = state_at(part, _cover(part, probs))
+            start = _start_at(part, probs)
             coarse, _ = iterate(self, part, start, gap_tol=_COARSE_GAP, max_steps=_COARSE_STEPS)
             probs, stride = coarse.probs, stride // _COARSENING
-        return state_at(problem, _cover(problem, probs))
+        return _start_at(problem, probs)
 
     def step(self, problem: MixProblem, state: MixState) -> MixState:
         """One round: choose a working set, and solve on it about ten times more exactly.
@@ -113,8 +113,10 @@ def _every(stride: int, problem: MixProblem) -> MixProblem:
     return MixProblem(problem.lik[::stride], problem.row_max[::stride], weights)
 
 
-def _cover(problem: MixProblem, probs: Float[Array, " m"]) -> Float[Array, " m"]:
-    """Give mass ωᵢ to the best component of each unit i that the proportions do not explain.
+def _cover(
+    problem: MixProblem, probs: Float[Array, " m"], mix_lik: Float[Array, " n"]
+) -> tuple[Float[Array, " m"], Float[Array, " n"]]:
+    """Give mass ωᵢ to the best component of each unit i that the proportions hardly explain.
 
     At the optimum uᵢ >= ωᵢ maxⱼ aᵢⱼ: it follows from gⱼ >= 0 at the best component. Far below that
     bound the quadratic model of -log uᵢ says nothing, Newton's method crawls (each step doubles
@@ -122,21 +124,43 @@ def _cover(problem: MixProblem, probs: Float[Array, " m"]) -> Float[Array, " m"]
     the unit gains ωᵢ log(1 + 1/0.3) = 1.47 ωᵢ, and the others lose ωᵢ at most.
     """
     bound = 0.3 * problem.weights
-    mix_lik = problem.lik @ probs
 
-    def add(probs: Float[Array, " m"]) -> Float[Array, " m"]:
+    def add(
+        probs: Float[Array, " m"], mix_lik: Float[Array, " n"]
+    ) -> tuple[Float[Array, " m"], Float[Array, " n"]]:
         best = jnp.argmax(problem.lik, axis=1)
         short = mix_lik < bound * jnp.max(problem.lik, axis=1)
         probs = probs.at[best].add(jnp.where(short, problem.weights, 0.0))
-        return probs / jnp.sum(probs)
+        probs = probs / jnp.sum(probs)
+        return probs, problem.lik @ probs
 
-    return lax.cond(jnp.any(mix_lik < bound), add, lambda probs: probs, probs)
+    return lax.cond(jnp.any(mix_lik < bound), add, lambda *same: same, probs, mix_lik)
+
+
+def _start_at(problem: MixProblem, probs: Float[Array, " m"]) -> MixState:
+    """First state at given proportions, every unit covered."""
+    probs, mix_lik = _cover(problem, probs, problem.lik @ probs)
+    return state_at(problem, probs, mix_lik)
+
+
+def _score(state: MixState) -> Float[Array, " m"]:
+    """Priority for the working set: positive components, peaks of the violation, the violation.
+
+    Components usually come from a grid, and the violation -g is smooth along it: its peaks are
+    where new mass belongs, and would otherwise lose to the neighbours of the highest one. For
+    columns in no order this is a random choice among violators.
+    """
+    violation = -state.gradient
+    padded = jnp.pad(violation, 1, constant_values=-jnp.inf)
+    is_peak = (violation > 0) & (violation >= padded[:-2]) & (violation >= padded[2:])
+    highest = jnp.max(violation)
+    score = jnp.where(is_peak, violation + highest, violation)
+    return jnp.where(state.probs > 0, jnp.inf, score)
 
 
 def _round(problem: MixProblem, state: MixState, size: int) -> MixState:
     """Quadratic programs on one working set of a given size."""
-    score = jnp.where(state.probs > 0, jnp.inf, -state.gradient)
-    members = lax.top_k(score, size)[1]
+    members = lax.top_k(_score(state), size)[1]
     part = MixProblem(problem.lik[:, members], problem.row_max, problem.weights)
     gap_tol = _ROUND_GAP * jnp.max(-state.gradient)
     first = _Restricted(
@@ -203,13 +227,15 @@ def _line_search(
         too_long, lambda carry: (carry[0] / 2, change(carry[0] / 2)), (one, change(one))
     )
     # The full step is the target itself, with its exact zeros.
-    probs = jnp.where(length == 1, target, state.probs + length * step)
+    full = length == 1
+    probs = jnp.where(full, target, state.probs + length * step)
+    mix_lik = jnp.where(full, target_lik, state.mix_lik * (1 + length * relative))
+    # Dividing by the total minimises the objective along the ray.
     total = jnp.sum(probs)
     usable = (length > _MIN_STEP) & jnp.isfinite(total) & (total > 0)
-    # Dividing by the total minimises the objective along the ray.
     probs = jnp.where(usable, probs / total, state.probs)
-    probs = _cover(problem, probs)
-    mix_lik = problem.lik @ probs
+    mix_lik = jnp.where(usable, mix_lik / total, state.mix_lik)
+    probs, mix_lik = _cover(problem, probs, mix_lik)
     return _Restricted(
         probs,
         mix_lik,

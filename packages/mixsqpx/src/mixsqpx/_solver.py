@@ -34,9 +34,10 @@ class MixState(eqx.Module):
         return gap_from_gradient(self.gradient)
 
 
-def state_at(problem: MixProblem, probs: Float[Array, " m"]) -> MixState:
-    """First state at a point of the simplex: one pass over the matrix for u, one for g."""
-    mix_lik = problem.lik @ probs
+def state_at(
+    problem: MixProblem, probs: Float[Array, " m"], mix_lik: Float[Array, " n"]
+) -> MixState:
+    """First state at a point of the simplex, given u there: one pass over the matrix for g."""
     return MixState(probs, mix_lik, problem.gradient(mix_lik), jnp.asarray(0), jnp.asarray(0))
 
 

@@ -1,0 +1,130 @@
+"""`profile_ll` with a distribution for each group."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from spmlex import profile_ll
+
+from .helpers import central_differences, log_lik_of, mixture_gap, mixture_value
+from .test_derivatives import FROM_GRADIENTS, FROM_VALUES, Flat, assert_close
+from .test_profile import GAP, PROBLEMS, ROUNDING
+
+PROBLEM = PROBLEMS["panel"]
+# Three groups of 40, 19 and a single unit, which is number 7.
+GROUPS = np.random.default_rng(5).permutation(np.repeat([0, 1], [40, 20]))
+GROUPS[7] = 2
+WEIGHTS = jnp.asarray(np.random.default_rng(6).uniform(0.5, 2.0, 60))
+
+
+@pytest.fixture(scope="module")
+def grouped():
+    return Flat(PROBLEM, groups=GROUPS, weights=WEIGHTS)
+
+
+def parts():
+    """Units, log-likelihoods and weights of each group."""
+    log_lik = log_lik_of(PROBLEM)
+    for label in range(3):
+        units = GROUPS == label
+        yield label, log_lik[units], np.asarray(WEIGHTS)[units]
+
+
+def test_each_group_has_its_own_certified_optimum():
+    value, probs = profile_ll(*PROBLEM, groups=GROUPS, weights=WEIGHTS)
+    assert probs.shape == (15, 3)
+    np.testing.assert_allclose(np.sum(probs, axis=0), 1, rtol=ROUNDING)
+    total = 0.0
+    for label, log_lik, weights in parts():
+        assert mixture_gap(log_lik, probs[:, label], weights) <= GAP
+        total += np.sum(weights) * mixture_value(log_lik, probs[:, label], weights)
+    np.testing.assert_allclose(value, total / np.sum(WEIGHTS), rtol=ROUNDING)
+    # Freedom can only raise the likelihood, and here it does.
+    assert value < profile_ll(*PROBLEM, weights=WEIGHTS)[0] - 1e-3
+
+
+def test_a_group_of_one_unit_is_at_its_best_point():
+    _, probs = profile_ll(*PROBLEM, groups=GROUPS, weights=WEIGHTS)
+    expected = np.zeros(15)
+    expected[np.argmax(log_lik_of(PROBLEM)[7])] = 1.0
+    np.testing.assert_allclose(probs[:, 2], expected, atol=ROUNDING)
+
+
+def test_equals_separate_solves():
+    model, data, supp = PROBLEM
+    _, probs = profile_ll(model, data, supp, groups=GROUPS, weights=WEIGHTS)
+    values = []
+    for label, _, weights in parts():
+        subset = jax.tree.map(lambda x: x[GROUPS == label], data)  # noqa: B023
+        value, alone = profile_ll(model, subset, supp, weights=weights)
+        values.append(value * np.sum(weights))
+        # The optima agree to √gap over the curvature at worst; both solves end at 1e-15.
+        np.testing.assert_allclose(probs[:, label], alone, atol=1e-7)
+    together = profile_ll(model, data, supp, groups=GROUPS, weights=WEIGHTS)[0]
+    np.testing.assert_allclose(together, sum(values) / np.sum(WEIGHTS), rtol=ROUNDING)
+
+
+def test_one_group_equals_none():
+    zeros = np.zeros(60, dtype=np.int32)
+    (value, probs), grad = jax.value_and_grad(
+        lambda model: profile_ll(model, *PROBLEM[1:], groups=zeros), has_aux=True
+    )(PROBLEM.model)
+    (expected, expected_probs), expected_grad = jax.value_and_grad(
+        lambda model: profile_ll(model, *PROBLEM[1:]), has_aux=True
+    )(PROBLEM.model)
+    assert probs.shape == (15, 1)
+    np.testing.assert_allclose(value, expected, rtol=ROUNDING)
+    np.testing.assert_allclose(probs[:, 0], expected_probs, atol=1e-12)
+    assert_close(grad.beta, expected_grad.beta, 1e-12)
+
+
+def test_jit_and_groups_as_a_jax_array(grouped):
+    value, probs = profile_ll(*PROBLEM, groups=jnp.asarray(GROUPS), weights=WEIGHTS)
+    compiled, compiled_probs = grouped.both(grouped.theta)
+    np.testing.assert_allclose(compiled, value, rtol=ROUNDING)
+    np.testing.assert_allclose(compiled_probs, probs, atol=1e-12)
+
+
+def test_gradient_and_jacobian_against_differences(grouped):
+    expected = central_differences(grouped.value, grouped.theta)
+    assert_close(grouped.grad(grouped.theta), expected, FROM_VALUES)
+    expected = central_differences(grouped.probs, grouped.theta)
+    jac = grouped.jac(grouped.theta)
+    assert jac.shape == (15, 3, 3)
+    assert np.max(np.abs(expected)) > 0.1
+    assert_close(jac, expected, FROM_GRADIENTS)
+    # The one unit stays at its point.
+    np.testing.assert_array_equal(jac[:, 2], 0.0)
+
+
+def test_hessian_against_differences(grouped):
+    expected = central_differences(grouped.grad, grouped.theta)
+    assert_close(grouped.hess(grouped.theta), expected, FROM_GRADIENTS)
+
+
+def test_gradient_in_weights_against_differences():
+    def value_of(weights):
+        return profile_ll(*PROBLEM, groups=GROUPS, weights=weights)[0]
+
+    grad = jax.jit(jax.grad(value_of))(WEIGHTS)
+    assert_close(grad, central_differences(jax.jit(value_of), WEIGHTS), FROM_VALUES)
+    # Moves between groups count too: the derivative is 1/Σw (-log mixture of the unit - value).
+    total = 0.0
+    probs = np.asarray(profile_ll(*PROBLEM, groups=GROUPS, weights=WEIGHTS)[1])
+    for label, log_lik, _ in parts():
+        row = -np.log(np.exp(log_lik) @ probs[:, label])
+        total = np.concatenate([np.atleast_1d(total), row]) if label else row
+    order = np.argsort(np.argsort(GROUPS, kind="stable"), kind="stable")
+    expected = (total[order] - value_of(WEIGHTS)) / np.sum(WEIGHTS)
+    assert_close(grad, expected, 1e-12)
+
+
+def test_a_group_without_weight_does_not_count():
+    weights = jnp.where(jnp.asarray(GROUPS) == 1, 0.0, WEIGHTS)
+    value, _ = profile_ll(*PROBLEM, groups=GROUPS, weights=weights)
+    rest = jax.tree.map(lambda x: x[GROUPS != 1], PROBLEM.data)
+    labels = np.where(GROUPS == 2, 1, 0)[GROUPS != 1]
+    expected, _ = profile_ll(
+        PROBLEM.model, rest, PROBLEM.supp, groups=labels, weights=WEIGHTS[GROUPS != 1]
+    )
+    np.testing.assert_allclose(value, expected, rtol=ROUNDING)

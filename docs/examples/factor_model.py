@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 import spmlex
 from mixsqpx import mixsolve
 
-# Likelihoods deserve double precision, and the random numbers should not depend on JAX's version.
+# Likelihoods deserve double precision; the second line gives all versions of JAX the same draws.
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_threefry_partitionable", True)
 
@@ -40,7 +40,7 @@ class FactorModel(eqx.Module):
         loadings = jnp.concatenate([jnp.ones(1), self.coef])
         mean = supp[:, None] * loadings[None, :]
         z = (data[:, None, :] - mean[None, :, :]) / jnp.exp(self.log_std_e)[None, None, :]
-        # A constant in the log density moves neither the estimates nor the distribution.
+        # Its constant is that of one outcome, not three: constants do not move the estimates.
         return -0.5 * jnp.sum(z**2, axis=-1) - jnp.sum(self.log_std_e) - 0.5 * jnp.log(2 * jnp.pi)
 
 
@@ -68,7 +68,7 @@ def print_comparison(result: spmlex.FitResult) -> None:
     for name, estimate, true in zip(result.param_names, result.estimates, truth, strict=True):
         print(f"{name:<18}{estimate:>12.4f}{true:>12.4f}{estimate - true:>12.4f}")
 
-    # The truth is off the grid, where one point becomes several: gather those around each.
+    # Of a point between those of the grid several become active: gather those around each.
     supp, probs = np.asarray(result.supp), np.asarray(result.probs)
     nearest = np.argmin(np.abs(supp[:, None] - POINTS), axis=1)
     print(f"\n{'true point':<18}{'located at':>12}{'mass':>12}{'true mass':>12}\n{'-' * 54}")
@@ -82,35 +82,32 @@ def plot(result: spmlex.FitResult, data: Float[Array, "n 3"], path: str) -> None
     supp, probs = np.asarray(result.supp), np.asarray(result.probs)
     active = probs > 0
     solution = mixsolve(result.model.lclk(data, result.supp), init=result.probs)
-    directional = 1 - np.asarray(solution.gradient)
+    # Lindsay's gradient function plus one. It is at most one only for a maximum-likelihood F.
+    certified = 1 - np.asarray(solution.gradient)
 
     # A Figure made without pyplot needs no display.
     figure = Figure(figsize=(7, 8.5), layout="constrained")
     cdf, masses, certificate = figure.subplots(3, sharex=True)
-    blue, orange = "#1f5fa8", "#d1661c"
 
-    edges = [supp[0], *POINTS, supp[-1]]
-    levels = np.concatenate([[0.0, 0.0], np.cumsum(MASSES)])
-    cdf.step(edges, [*levels[1:], 1.0], where="post", color=orange, lw=4, alpha=0.5, label="truth")
-    cdf.step(supp, np.cumsum(probs), where="post", color=blue, label="estimate")
+    edges, levels = [supp[0], *POINTS, supp[-1]], [0.0, *np.cumsum(MASSES), 1.0]
+    cdf.step(edges, levels, where="post", color="C1", lw=4, alpha=0.5, label="truth")
+    cdf.step(supp, np.cumsum(probs), where="post", color="C0", label="estimate")
     cdf.set(ylabel="Probability of X ≤ x", title="The distribution of the factor is recovered")
     cdf.legend(loc="upper left")
 
-    masses.vlines(POINTS, 0, MASSES, color=orange, lw=4, alpha=0.5, label="truth")
-    masses.vlines(supp[active], 0, probs[active], color=blue)
-    masses.plot(supp[active], probs[active], "o", color=blue, ms=5, label="estimate")
+    masses.vlines(POINTS, 0, MASSES, color="C1", lw=4, alpha=0.5, label="truth")
+    masses.vlines(supp[active], 0, probs[active], color="C0")
+    masses.plot(supp[active], probs[active], "o", color="C0", ms=5, label="estimate")
     masses.set(ylabel="Mass", ylim=(0, None))
-    masses.set_title("Points off the grid are shared between their neighbours")
+    masses.set_title("Almost all mass is at the grid points next to the true ones")
     masses.legend(loc="upper left")
 
     certificate.axhline(1, color="0.6", lw=1)
-    certificate.plot(supp, directional, color=blue)
-    certificate.plot(supp[active], directional[active], "o", color=blue, ms=5, label="has mass")
-    certificate.set(xlabel="Factor x (in units of the first outcome)", ylabel="1 − g(x)")
-    certificate.set_title("Nowhere above one, and one where there is mass: the maximum")
+    certificate.plot(supp, certified, color="C0")
+    certificate.plot(supp[active], certified[active], "o", color="C0", ms=5, label="has mass")
+    certificate.set(xlabel="Factor (units of the first outcome)", ylabel="Gradient function 1 − g")
+    certificate.set_title("Nowhere above one, and one wherever there is mass: the maximum")
     certificate.legend(loc="lower right")
-    for axes in (cdf, masses, certificate):
-        axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
     print(f"\nPlot written to {path}")
 

@@ -1,16 +1,18 @@
-"""The problem in plain numpy, checks of a solution, and the problems every solver runs over.
+"""The problem in plain numpy, checks of a solution, and problems with a planted optimum.
 
 Nothing here calls the package except `check_solved`, whose subject it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -144,6 +146,16 @@ def arrays(*values: ArrayLike | None, dtype: Any = np.float64) -> tuple[Any, ...
     return tuple(None if value is None else jnp.asarray(value, dtype) for value in values)
 
 
+@contextmanager
+def annotations_off() -> Iterator[None]:
+    """What users have: annotations are not checked at run time, so the package has to."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
 # ---- a problem whose optimum is planted ----------------------------------------------------------
 
 
@@ -198,103 +210,3 @@ def plant(seed: int, n: int, m: int, num_active: int) -> Planted:
         -float(omega @ log_mix),
         ratios,
     )
-
-
-# ---- the zoo -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """A problem of the zoo. Weights are always given, so that a shape is compiled once."""
-
-    name: str
-    log_lik: Array
-    weights: Array
-
-
-def normal(z: Array, support: Array, sd: ArrayLike) -> Array:
-    """Log density of N(support, sd²) at z."""
-    return -0.5 * ((z[:, None] - support[None, :]) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi)
-
-
-def narrow_kernels(width: float) -> Problem:
-    """5000 units and 300 kernels, whose standard deviation is `width` times their distance."""
-    z = np.random.default_rng(5).normal(size=5000)
-    support = np.linspace(z.min(), z.max(), 300)
-    sd = width * (support[1] - support[0])
-    return Problem(f"narrow_5000x300_{width}", normal(z, support, sd), np.ones(5000))
-
-
-@cache
-def zoo() -> dict[str, Problem]:
-    """One problem of each family, most of them 60 x 24: a shape with two rungs of the ladder."""
-    rng = np.random.default_rng(20200)
-    n, m = 60, 24
-    grid = np.linspace(-4, 4, m)
-    z = np.where(rng.uniform(size=n) < 0.4, -1.5, 1.0) + rng.normal(size=n)
-    scaled = rng.normal(size=n) * np.repeat([1.0, 3.0, 6.0], n // 3)
-    scale = np.sqrt(1 + np.concatenate([[0.0], np.geomspace(0.1, 20, m - 1)]) ** 2)
-    location = normal(z, grid, 1.0)
-    count, chance = rng.binomial(20, rng.beta(0.5, 0.5, n)), np.linspace(0, 1, m)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        binomial = np.nan_to_num(count[:, None] * np.log(chance)[None, :], nan=0.0, neginf=-np.inf)
-        binomial += np.nan_to_num(
-            (20 - count)[:, None] * np.log1p(-chance)[None, :], nan=0.0, neginf=-np.inf
-        )
-    loading, noise = np.array([1.0, 1.5, 0.3]), np.array([1.0, 1.2, 0.75])
-    latent = rng.choice([-3.0, 0.0, 5.0], n, p=[0.3, 0.5, 0.2])
-    outcomes = latent[:, None] * loading + rng.normal(size=(n, 3)) * noise
-    factor = sum(
-        normal(outcomes[:, t], loading[t] * np.linspace(-6, 6, m), noise[t]) for t in range(3)
-    )
-    kernels = normal(rng.uniform(-4, 4, n), grid, 0.1)
-    uniform = np.where(np.abs(z[:, None] - grid[None, :]) <= 1.0, -np.log(2.0), -np.inf)
-    zero_columns = location.copy()
-    zero_columns[:, [0, 5, 14]] = -np.inf
-    weights = rng.integers(0, 4, n).astype(np.float64)
-    unusable = location.copy()
-    unusable[weights == 0] = np.nan
-    unusable[np.flatnonzero(weights == 0)[0]] = -np.inf
-    unusable[np.flatnonzero(weights == 0)[1], 3] = np.inf
-    outlier = kernels.copy()
-    outlier[7] = normal(np.array([30.0]), grid, 0.1)[0]
-    ones = np.ones(n)
-    problems = [
-        Problem("normal_scale", normal(scaled, np.zeros(m), scale[None, :]), ones),
-        Problem("normal_location", location, ones),
-        Problem("weighted", unusable, weights),
-        Problem("unequal_weights", location, np.geomspace(1e-6, 1e6, n)),
-        Problem("binomial", binomial, ones),
-        Problem("gamma", np.log(rng.gamma(1.0, size=(n, m))), ones),
-        Problem("narrow_kernels", kernels, ones),
-        Problem("outlier", outlier, ones),
-        Problem("factor_model", factor, ones),
-        Problem("duplicated_columns", np.repeat(location[:, ::2], 2, axis=1), ones),
-        Problem("duplicated_rows", np.repeat(location[::2], 2, axis=0), ones),
-        Problem("uniform_kernels", uniform, ones),
-        Problem("zero_columns", zero_columns, ones),
-        Problem("shifted_rows", location + rng.normal(scale=1e4, size=n)[:, None], ones),
-        Problem("vertex", normal(np.zeros(n), np.linspace(0, 3, m), 1.0), ones),
-        Problem("flat", np.full((n, m), -2.0), ones),
-        Problem("wide", np.log(rng.gamma(1.0, size=(10, 500))), np.ones(10)),
-        Problem("tall", _tall(rng), np.ones(20_000)),
-        Problem("one_by_one", np.array([[-3.5]]), np.ones(1)),
-        Problem("one_unit", np.array([[-3.5, -1.0, -2.0, -1.5, -9.0]]), np.ones(1)),
-        Problem("one_component", rng.normal(size=(7, 1)), np.ones(7)),
-        thumbtacks(),
-    ]
-    return {problem.name: problem for problem in problems}
-
-
-def _tall(rng: np.random.Generator) -> Array:
-    z = rng.normal(size=20_000) * np.repeat([1.0, 3.0], 10_000)
-    return normal(z, np.zeros(8), np.sqrt(1 + np.linspace(0, 4, 8) ** 2)[None, :])
-
-
-def thumbtacks() -> Problem:
-    """The thumbtack data of R's fixture."""
-    from .r_cases import load_case
-
-    case = load_case("tacks")
-    assert case.weights is not None
-    return Problem("thumbtacks", case.log_lik, case.weights)

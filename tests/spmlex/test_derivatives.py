@@ -1,6 +1,7 @@
 """Derivatives of `profile_ll`: closed forms, central differences, and JAX's transformations."""
 
-import equinox as eqx
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,8 +25,16 @@ def assert_close(actual, expected, tol):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tol * scale)
 
 
+class Derivatives(NamedTuple):
+    value: jax.Array
+    probs: jax.Array
+    grad: jax.Array
+    hess: jax.Array
+    jac: jax.Array
+
+
 class Flat:
-    """A problem as compiled functions of the vector θ."""
+    """A problem as functions of the vector θ. They share one compilation."""
 
     def __init__(self, problem, **options):
         self.model, self.data, self.supp = problem
@@ -34,13 +43,22 @@ class Flat:
         def both(theta):
             return profile_ll(rebuild(theta), self.data, self.supp, **options)
 
-        self.both = jax.jit(both)
-        self.value = lambda theta: self.both(theta)[0]
-        self.probs = lambda theta: self.both(theta)[1]
-        self.grad = jax.jit(jax.grad(lambda theta: both(theta)[0]))
-        self.hess = jax.jit(jax.hessian(lambda theta: both(theta)[0]))
-        self.jac = jax.jit(jax.jacrev(lambda theta: both(theta)[1]))
-        self.hess_probs = jax.jit(jax.hessian(lambda theta: both(theta)[1]))
+        def grad(theta):
+            (value, probs), grad = jax.value_and_grad(both, has_aux=True)(theta)
+            return grad, (value, probs, grad)
+
+        def everything(theta):
+            hess, (value, probs, grad_) = jax.jacfwd(grad, has_aux=True)(theta)
+            jac = jax.jacrev(lambda theta: both(theta)[1])(theta)
+            return Derivatives(value, probs, grad_, hess, jac)
+
+        self.both = both
+        self.everything = jax.jit(everything)
+        self.here = self.everything(self.theta)
+
+    def differences(self, name):
+        """Of `value`, `probs`, `grad`, … in θ."""
+        return central_differences(lambda theta: getattr(self.everything(theta), name), self.theta)
 
 
 @pytest.fixture(scope="module", params=PROBLEMS)
@@ -54,55 +72,53 @@ def panel():
 
 
 def test_gradient_against_differences(flat):
-    expected = central_differences(flat.value, flat.theta)
+    expected = flat.differences("value")
     assert np.max(np.abs(expected)) > 0.1
-    assert_close(flat.grad(flat.theta), expected, FROM_VALUES)
+    assert_close(flat.here.grad, expected, FROM_VALUES)
 
 
 def test_probs_jacobian_against_differences(flat):
-    expected = central_differences(flat.probs, flat.theta)
-    jac = flat.jac(flat.theta)
+    expected = flat.differences("probs")
     assert np.max(np.abs(expected)) > 0.1
-    assert_close(jac, expected, FROM_GRADIENTS)
+    assert_close(flat.here.jac, expected, FROM_GRADIENTS)
     # Mass stays one, and points without mass stay so.
-    assert_close(np.sum(jac, axis=0), np.zeros(flat.theta.size), 1e-12)
-    np.testing.assert_array_equal(jac[flat.probs(flat.theta) == 0], 0.0)
+    assert_close(np.sum(flat.here.jac, axis=0), np.zeros(flat.theta.size), 1e-12)
+    np.testing.assert_array_equal(flat.here.jac[flat.here.probs == 0], 0.0)
 
 
 def test_hessian_against_differences_and_formula(flat):
-    hess = flat.hess(flat.theta)
-    differences = central_differences(flat.grad, flat.theta)
-    assert_close(hess, differences, FROM_GRADIENTS)
-    formula, fixed_probs = profile_hessians(
-        flat.model, flat.data, flat.supp, flat.probs(flat.theta)
-    )
+    differences = flat.differences("grad")
+    assert_close(flat.here.hess, differences, FROM_GRADIENTS)
+    formula, fixed_probs = profile_hessians(flat.model, flat.data, flat.supp, flat.here.probs)
     # Two ways to the same number: rounding times the condition of H_AA, some 1e3.
-    assert_close(hess, formula, 1e-11)
+    assert_close(flat.here.hess, formula, 1e-11)
     # The Hessian at fixed p is another matrix, by far: p adapts, so the profile is flatter.
     assert np.max(np.abs(fixed_probs - differences)) > 0.04 * np.max(np.abs(differences))
-    assert np.min(np.linalg.eigvalsh(fixed_probs - hess)) > -1e-10
-    assert np.max(np.linalg.eigvalsh(fixed_probs - hess)) > 0.1
+    excess = np.linalg.eigvalsh(fixed_probs - flat.here.hess)
+    assert excess[0] > -1e-10
+    assert excess[-1] > 0.1
 
 
 def test_stopping_the_gradient_at_p_is_not_what_we_do(panel):
     # The mistake that section 2 of the specification warns of: right gradient, wrong Hessian.
     _, rebuild = flatten(panel.model)
 
+    @jax.jit
     def stopped(theta):
         probs = jax.lax.stop_gradient(panel.both(theta)[1])
         log_lik = rebuild(theta).lclk(panel.data, panel.supp)
         return -jnp.mean(jax.nn.logsumexp(log_lik, axis=1, b=probs[None, :]))
 
-    assert_close(jax.grad(stopped)(panel.theta), panel.grad(panel.theta), 1e-12)
-    wrong = jax.hessian(stopped)(panel.theta)
-    right = central_differences(panel.grad, panel.theta)
+    assert_close(jax.grad(stopped)(panel.theta), panel.here.grad, 1e-12)
+    wrong = jax.jit(jax.hessian(stopped))(panel.theta)
+    right = panel.differences("grad")
     assert np.max(np.abs(wrong - right)) > 0.4
-    assert np.max(np.abs(panel.hess(panel.theta) - right)) < 1e-7
+    assert_close(panel.here.hess, right, FROM_GRADIENTS)
 
 
 def test_hessian_of_probs_against_differences(panel):
-    expected = central_differences(panel.jac, panel.theta)
-    hess = panel.hess_probs(panel.theta)
+    expected = panel.differences("jac")
+    hess = jax.jit(jax.hessian(lambda theta: panel.both(theta)[1]))(panel.theta)
     assert hess.shape == (15, 3, 3)
     assert np.max(np.abs(expected)) > 0.1
     assert_close(hess, expected, FROM_GRADIENTS)
@@ -137,27 +153,32 @@ def test_derivatives_in_data_support_and_weights(panel):
 
 
 def test_a_function_of_value_and_probs_together(panel):
-    # Both cotangents at once, as for the mean effect plus the likelihood.
+    # Both cotangents at once: the chain rule from the two derivatives, each tested above.
     def combined(theta):
         value, probs = panel.both(theta)
         return value**2 + jnp.exp(probs @ panel.supp)
 
-    expected = central_differences(combined, panel.theta)
-    assert_close(jax.grad(combined)(panel.theta), expected, FROM_GRADIENTS)
+    value, probs, grad, _, jac = panel.here
+    expected = 2 * value * grad + jnp.exp(probs @ panel.supp) * (panel.supp @ jac)
+    assert_close(jax.jit(jax.grad(combined))(panel.theta), expected, 1e-12)
 
 
 def test_vmap_over_parameters(panel):
     rng = np.random.default_rng(1)
     thetas = panel.theta[None, :] + 0.1 * jnp.asarray(rng.normal(size=(4, 3)))
-    functions = {"both": panel.both, "grad": panel.grad, "hess": panel.hess}
-    for name, fn in functions.items():
-        batched = jax.jit(jax.vmap(fn))(thetas)
-        loop = jax.tree.map(lambda *x: jnp.stack(x), *[fn(theta) for theta in thetas])
-        for ours, expected in zip(jax.tree.leaves(batched), jax.tree.leaves(loop), strict=True):
-            # The same solves; batched products sum in another order.
-            assert_close(ours, expected, 1e-12), name
-    grad_of_mean = jax.grad(lambda thetas: jnp.mean(jax.vmap(panel.value)(thetas)))(thetas)
-    assert_close(grad_of_mean, np.stack([panel.grad(theta) for theta in thetas]) / 4, 1e-12)
+    batched = jax.jit(jax.vmap(panel.everything))(thetas)
+    loop = [panel.everything(theta) for theta in thetas]
+    for name in Derivatives._fields:
+        expected = np.stack([getattr(one, name) for one in loop])
+        # The same solves; batched products sum in another order.
+        assert_close(getattr(batched, name), expected, 1e-12)
+    assert len({int(np.count_nonzero(one.probs)) for one in loop}) > 1  # solves of many lengths
+
+    def mean_value(thetas):
+        return jnp.mean(jax.vmap(panel.both)(thetas)[0])
+
+    grad_of_mean = jax.jit(jax.grad(mean_value))(thetas)
+    assert_close(grad_of_mean, np.stack([one.grad for one in loop]) / 4, 1e-12)
 
 
 def test_vmap_over_weights(panel):
@@ -179,11 +200,10 @@ def test_vmap_over_weights(panel):
         assert_close(ours, expected, 1e-12)
 
 
-def test_hessian_of_a_model_has_its_structure():
-    model, data, supp = PROBLEMS["panel"]
-    hess = eqx.filter_jit(jax.hessian(lambda model: profile_ll(model, data, supp)[0]))(model)
+def test_hessian_of_a_model_has_its_structure(panel):
+    hess = jax.jit(jax.hessian(lambda model: profile_ll(model, panel.data, panel.supp)[0]))(panel.model)
     assert hess.beta.beta.shape == (2, 2)
     assert hess.beta.log_sd.shape == hess.log_sd.beta.shape == (2,)
-    formula, _ = profile_hessians(*PROBLEMS["panel"], profile_ll(model, data, supp)[1])
-    assert_close(hess.beta.beta, formula[:2, :2], 1e-11)
-    assert_close(hess.log_sd.log_sd, formula[2, 2], 1e-11)
+    assert_close(hess.beta.beta, panel.here.hess[:2, :2], 1e-12)
+    assert_close(hess.beta.log_sd, panel.here.hess[:2, 2], 1e-12)
+    assert_close(hess.log_sd.log_sd, panel.here.hess[2, 2], 1e-12)

@@ -1,5 +1,7 @@
 """`profile_ll`: value, certificate, and the models, dtypes and arguments it takes."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -31,6 +33,7 @@ GAP = 1e-12
 ROUNDING = 1e-14
 
 SOLVE = jax.jit(profile_ll)
+VALUE_AND_GRAD = jax.jit(jax.value_and_grad(profile_ll, has_aux=True))
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -54,7 +57,6 @@ def test_working_sets_of_both_sizes_are_in_use():
 
 
 def test_one_number_eagerly_compiled_and_under_differentiation():
-    # bit for bit for equal `log_lik`; XLA may fuse `lclk` differently, hence the rounding.
     model, data, supp = problem = PROBLEMS["panel"]
     value, probs = profile_ll(*problem)
 
@@ -62,15 +64,21 @@ def test_one_number_eagerly_compiled_and_under_differentiation():
         value, probs = profile_ll(model, data, supp)
         return value, (value, probs)
 
-    (graded, aux_of_grad), _ = jax.value_and_grad(again, has_aux=True)(model)
+    (primal, aux_of_grad), _ = jax.value_and_grad(again, has_aux=True)(model)
+    assert primal == aux_of_grad[0]
     _, aux_of_hessian = jax.jit(jax.hessian(again, has_aux=True))(model)
-    _, pull = jax.vjp(lambda model: profile_ll(model, data, supp), model)
-    assert jax.tree.leaves(pull((1.0, jnp.zeros_like(probs))))[0].shape == model.beta.shape
-    for other_value, other_probs in (SOLVE(*problem), aux_of_grad, aux_of_hessian):
-        np.testing.assert_allclose(other_value, value, rtol=ROUNDING)
-        # H of the active points has condition 1e3 here: 1e-12 is a thousand times ROUNDING.
-        np.testing.assert_allclose(other_probs, probs, atol=1e-12)
-    assert graded == aux_of_grad[0]
+    others = {
+        "jit": SOLVE(*problem),
+        "grad": aux_of_grad,
+        "compiled grad": VALUE_AND_GRAD(*problem)[0],
+        "hessian": aux_of_hessian,
+        "vjp": jax.vjp(partial(profile_ll, data=data, supp=supp), model)[0],
+    }
+    for name, (other, other_probs) in others.items():
+        # One solve for all, but XLA compiles `lclk` together with different surroundings.
+        np.testing.assert_allclose(other, value, rtol=ROUNDING, err_msg=name)
+        # H of the active points has condition 1e3 here: 1e-12 is a hundred times ROUNDING.
+        np.testing.assert_allclose(other_probs, probs, atol=1e-12, err_msg=name)
 
 
 def test_forward_mode_alone_is_refused():
@@ -103,11 +111,13 @@ def test_support_as_a_dict():
     np.testing.assert_allclose(value_named, value, rtol=ROUNDING)
     np.testing.assert_allclose(probs_named, probs, atol=1e-12)
 
-    def value_of(supp):
+    @jax.jit
+    @jax.grad
+    def grad_of(supp):
         return profile_ll(model, data, supp)[0]
 
     # The derivative has the structure of the support.
-    grad, grad_named = jax.grad(value_of)(supp), jax.grad(value_of)(named)
+    grad, grad_named = grad_of(supp), grad_of(named)
     # Gradients of the two sums of squares: rounding, times the condition of the inner problem.
     np.testing.assert_allclose(grad_named["level"], grad[:, 0], atol=1e-12)
     np.testing.assert_allclose(grad_named["slope"], grad[:, 1], atol=1e-12)
@@ -142,10 +152,12 @@ def test_integer_leaves_under_grad_with_allow_int():
     params, static = eqx.partition(model, eqx.is_array)
     arrays, label = eqx.partition(data, eqx.is_array)
 
-    def value_of(params, arrays):
+    @jax.jit
+    @partial(jax.grad, argnums=(0, 1), allow_int=True)
+    def grad_of(params, arrays):
         return profile_ll(eqx.combine(params, static), eqx.combine(arrays, label), supp)[0]
 
-    grad, grad_data = jax.grad(value_of, argnums=(0, 1), allow_int=True)(params, arrays)
+    grad, grad_data = grad_of(params, arrays)
     assert grad.columns.dtype == grad_data["num_spells"].dtype == jax.dtypes.float0
     assert np.all(np.isfinite(grad.beta))
     assert np.max(np.abs(grad.beta)) > 1e-3
@@ -165,9 +177,9 @@ def test_numpy_arrays_are_taken():
 def test_float32():
     problem = PROBLEMS["panel"]
     single = jax.tree.map(lambda x: x.astype(jnp.float32), problem)
-    (value, probs), grad = jax.value_and_grad(profile_ll, has_aux=True)(*single)
+    (value, probs), grad = VALUE_AND_GRAD(*single)
     assert value.dtype == probs.dtype == grad.beta.dtype == jnp.float32
-    (expected, _), expected_grad = jax.value_and_grad(profile_ll, has_aux=True)(*problem)
+    (expected, _), expected_grad = VALUE_AND_GRAD(*problem)
     # Value: its own rounding, eps = 1.2e-7 in each of 60 terms of size 4, and a gap of 1e-6.
     np.testing.assert_allclose(value, expected, atol=3e-6)
     assert mixture_gap(log_lik_of(problem), probs / np.sum(probs)) <= 1e-5
@@ -181,24 +193,22 @@ def test_duplicated_support_points():
     doubled = jnp.concatenate([supp, supp])
 
     @jax.jit
-    def all_of(model, supp):
-        def value_of(model):
-            value, probs = profile_ll(model, data, supp)
-            return value, (value, probs)
+    def derivatives(model, supp):
+        def graded(model):
+            (value, probs), grad = jax.value_and_grad(profile_ll, has_aux=True)(model, data, supp)
+            return grad, (value, probs, grad)
 
-        grad, (value, probs) = jax.grad(value_of, has_aux=True)(model)
-        hess = jax.hessian(lambda model: value_of(model)[0])(model)
-        return value, probs, grad, hess
+        return jax.jacfwd(graded, has_aux=True)(model)
 
-    value, probs, grad, hess = all_of(model, supp)
-    value2, probs2, grad2, hess2 = all_of(model, doubled)
+    hess, (value, probs, grad) = derivatives(model, supp)
+    hess2, (value2, probs2, grad2) = derivatives(model, doubled)
     np.testing.assert_allclose(value2, value, rtol=ROUNDING)
     # Only the sums over the copies are determined.
     np.testing.assert_allclose(probs2[:15] + probs2[15:], probs, atol=1e-9)
     # Copies make H_AA singular. The derivatives of what is determined are unharmed: to about
-    # √(inner gap) = 3e-8, since either solve may end with any gap below its tolerance.
+    # √(inner gap) = 3e-7, since either solve may end with any gap below its tolerance.
     for two, one in zip(*map(jax.tree.leaves, ((grad2, hess2), (grad, hess))), strict=True):
-        np.testing.assert_allclose(two, one, atol=3e-8 * max(1, np.max(np.abs(one))))
+        np.testing.assert_allclose(two, one, atol=3e-7 * max(1, np.max(np.abs(one))))
 
 
 @pytest.mark.parametrize("shape", ["one unit", "one point", "one of each"])
@@ -214,7 +224,7 @@ def test_smallest_problems(shape):
     np.testing.assert_allclose(value, -np.mean(log_lik.max(axis=1)), rtol=ROUNDING)
     assert np.argmax(probs) == np.argmax(log_lik[0])
     np.testing.assert_allclose(np.max(probs), 1, rtol=ROUNDING)
-    grad = jax.grad(lambda model: profile_ll(model, data, supp)[0])(model)
+    _, grad = VALUE_AND_GRAD(model, data, supp)
     # d ℓ/d log_sd = Σ_t z² - 3 at the point with the mass.
     log_sd = np.asarray(model.log_sd)
     squares = -2 * (log_lik.max(axis=1) + 3 * (log_sd + 0.5 * np.log(2 * np.pi)))

@@ -81,7 +81,9 @@ def optimality_gap(
     """
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
     omega, ratios = _ratios(log_lik, probs, weights)
-    return jnp.log(jnp.max(omega @ ratios))
+    slopes = omega @ ratios
+    # A maximum alone does not promise to pass a NaN on.
+    return jnp.where(jnp.any(jnp.isnan(slopes)), jnp.nan, jnp.log(jnp.max(slopes)))
 
 
 def hessian(

@@ -37,9 +37,11 @@ class MixProblem(eqx.Module):
 def gap_from_gradient(gradient: Float[Array, " m"]) -> Float[Array, ""]:
     """Certificate log maxⱼ (1 - gⱼ): a bound on f(p) - f* for p on the simplex.
 
-    Not negative in exact arithmetic, since pᵀ(1 - g) = 1; rounding below zero is cut off.
+    Not negative in exact arithmetic, since pᵀ(1 - g) = 1; rounding below zero is cut off. NaN if
+    any entry is, which a maximum alone does not promise.
     """
-    return jnp.maximum(jnp.log1p(jnp.max(-gradient)), 0.0)
+    gap = jnp.maximum(jnp.log1p(jnp.max(-gradient)), 0.0)
+    return jnp.where(jnp.any(jnp.isnan(gradient)), jnp.nan, gap)
 
 
 def normalise_weights(
@@ -71,23 +73,31 @@ def build_problem(
     unit : Int[Array, ""]
         The first unit at fault, or -1.
     """
-    row_max = jnp.max(log_lik, axis=1)  # a NaN or +inf anywhere in the row passes through
-    usable = jnp.isfinite(row_max)
+    row_max = jnp.max(log_lik, axis=1)
+    # XLA's maximum loses NaN on CPU (its option `xla_cpu_enable_fast_min_max`); a product keeps it,
+    # and is the cheapest pass there is.
+    mean = log_lik @ jnp.full(log_lik.shape[1:], 1.0 / log_lik.shape[1], log_lik.dtype)
+    usable = jnp.isfinite(row_max) & ~jnp.isnan(mean)
     row_max_or_zero = jnp.where(usable, row_max, 0.0)
     lik = jnp.where(usable[:, None], jnp.exp(log_lik - row_max_or_zero[:, None]), 1.0)
 
-    counts = jnp.ones_like(usable) if weights is None else weights != 0
-    faults = [
-        (counts & ~usable & (row_max != -jnp.inf), RESULTS.invalid_log_lik),
-        (counts & (row_max == -jnp.inf), RESULTS.zero_likelihood),
-    ]
+    # A number for each unit, zero for no fault, and one maximum: with the matrix a constant of the
+    # program and a batch of weights, XLA would fold logical reductions for many seconds.
+    fault = jnp.where(row_max == -jnp.inf, 1, jnp.where(usable, 0, 2))
     if weights is not None:
-        faults = [(~(weights >= 0) | (weights == jnp.inf), RESULTS.invalid_weights), *faults]
-    result, unit = RESULTS.successful, jnp.asarray(-1)
-    for fault, member in reversed(faults):  # the first of the list has the last word
-        found = jnp.any(fault)
-        result = RESULTS.where(found, member, result)
-        unit = jnp.where(found, jnp.argmax(fault), unit)
+        fault = jnp.where(weights != 0, fault, 0)
+        fault = jnp.where((weights >= 0) & (weights < jnp.inf), fault, 3)
+    unit = jnp.argmax(fault)
+    members = (
+        RESULTS.successful,
+        RESULTS.zero_likelihood,
+        RESULTS.invalid_log_lik,
+        RESULTS.invalid_weights,
+    )
+    result = RESULTS.successful
+    for code, member in enumerate(members):
+        result = RESULTS.where(fault[unit] == code, member, result)
+    unit = jnp.where(fault[unit] > 0, unit, -1)
     if weights is not None:
         result = RESULTS.where(jnp.any(weights != 0), result, RESULTS.zero_weights)
     normalised = normalise_weights(weights, lik.shape[0], lik.dtype)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optimistix as optx
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, PyTree, Scalar
+from jaxtyping import Array, Bool, Float, Int, PyTree, Scalar
 
 # Columns of the Hessian formed at once: they share one pass over the data, and each needs memory of
 # its own.
@@ -208,7 +208,7 @@ def _trust_region_step(
     low = jnp.maximum(-lowest, 0.0)
     high = low + jnp.linalg.norm(c) / radius + floor
 
-    def halve(_: int, bracket: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
+    def halve(_: Int[Array, ""], bracket: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
         low, high = bracket
         middle = 0.5 * (low + high)
         outside = jnp.linalg.norm(step_at(middle)) > radius

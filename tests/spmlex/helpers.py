@@ -20,11 +20,14 @@ def flatten(model):
     return vector, lambda vector: eqx.combine(unravel(vector), rest)
 
 
-def central_differences(fn, x):
-    """Derivative of `fn`, an array or a scalar, in the vector x: last axis of the result."""
+def central_differences(fn, x, entries=None):
+    """Derivative of `fn`, an array or a scalar, in the vector x: last axis of the result.
+
+    `entries` are those of x to differentiate in, all by default.
+    """
     x = np.asarray(x)
     columns = []
-    for k in range(x.size):
+    for k in range(x.size) if entries is None else entries:
         unit = np.zeros_like(x)
         unit[k] = STEP
         down2, down, up, up2 = (

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from mixsqpx import EM, MixSQP
 from spmlex import profile_ll
 
@@ -137,7 +138,9 @@ def test_leaves_that_are_not_parameters():
     np.testing.assert_allclose(again, value, rtol=ROUNDING)
     assert jax.tree.leaves(grad) == [grad.beta]
     # The integers choose the regressors: exchanging them exchanges the derivatives.
-    swapped = eqx.tree_at(lambda m: (m.columns, m.beta), model, (jnp.array([0, 2]), model.beta[::-1]))
+    swapped = eqx.tree_at(
+        lambda m: (m.columns, m.beta), model, (jnp.array([0, 2]), model.beta[::-1])
+    )
     (again, _), grad_swapped = compiled(swapped, data, supp)
     np.testing.assert_allclose(again, value, rtol=ROUNDING)
     np.testing.assert_allclose(grad_swapped.beta, grad.beta[::-1], atol=1e-12)

@@ -35,8 +35,7 @@ class FitResult(eqx.Module):
     result : RESULTS
         How the search ended.
     stats : dict
-        `num_steps` of the minimiser, `num_active` support points, the name of the `minimiser`, and
-        `minimiser_result`, its own account of the end.
+        `num_steps` of the minimiser, `num_active` support points, and the name of the `minimiser`.
     history : dict of str to numpy arrays
         One entry for each step: `value`, `grad_norm` (NaN if the minimiser does not keep a
         gradient), `gap` and `num_active`, at the iterate after the step.
@@ -88,7 +87,7 @@ class FitResult(eqx.Module):
         names = self.param_names
         width = max([9, *map(len, names)])
         total = max(width + 16, 58)
-        lines = ["Profile likelihood estimates".center(total), "=" * total]
+        lines = ["Profile likelihood estimates".center(total).rstrip(), "=" * total]
         for (left, x), (right, y) in zip(header[::2], header[1::2], strict=True):
             half = total // 2 - 1
             lines.append(f"{left:<15}{x:>{half - 15}}  {right:<15}{y:>{total - half - 17}}")

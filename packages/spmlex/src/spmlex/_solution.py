@@ -22,4 +22,7 @@ class RESULTS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "At the last model the mixture proportions could not be solved for to the tolerance of "
         "`mix_solver`."
     )
-    minimiser_failed = "The minimiser failed: see `stats['minimiser_result']`."
+    minimiser_failed = (
+        "The minimiser gave up where the gradient is not small: no step that it could take leads "
+        "on. Start elsewhere, or look for a parameter that the data do not determine."
+    )

@@ -69,7 +69,9 @@ def numpy_ratios(log_lik: ArrayLike, probs: ArrayLike) -> Array:
     return np.exp(ell - log_mix[:, None])
 
 
-def numpy_objective(log_lik: ArrayLike, probs: ArrayLike, weights: ArrayLike | None = None) -> float:
+def numpy_objective(
+    log_lik: ArrayLike, probs: ArrayLike, weights: ArrayLike | None = None
+) -> float:
     """f(p), over the rows of positive weight."""
     ell, omega = _counted(log_lik, weights)
     return -float(np.sum(omega * numpy_log_mix(ell, probs)))
@@ -132,7 +134,9 @@ def check_solved(
     assert 0 <= float(solution.gap) <= gap_tol
     assert gap <= gap_tol + tol
     assert abs(float(solution.gap) - gap) <= tol
-    package_gap = jax.jit(mixsqpx.optimality_gap)(*arrays(ell, solution.probs, weights, dtype=dtype))
+    package_gap = jax.jit(mixsqpx.optimality_gap)(
+        *arrays(ell, solution.probs, weights, dtype=dtype)
+    )
     assert abs(float(package_gap) - gap) <= tol
     np.testing.assert_allclose(solution.gradient, numpy_gradient(ell, p, weights), rtol=0, atol=tol)
     # A mean of n logarithms: each off by the rounding of u, the sum by n eps of its terms' size.

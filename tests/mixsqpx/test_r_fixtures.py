@@ -46,6 +46,13 @@ def weights_of(case: RCase):
 
 
 @cache
+def gradient_function():
+    import mixsqpx
+
+    return jax.jit(jax.grad(mixsqpx.objective, 1))
+
+
+@cache
 def solve(name: str):
     import mixsqpx
 
@@ -177,11 +184,9 @@ def test_gap_and_hessian_of_r(name, setting):
     ("name", "setting"), [pair for pair in RUNS if pair[0] != "tiny_weight_zeros_2x2"]
 )
 def test_gradient_of_r(name, setting):
-    import mixsqpx
-
     case = load_case(name)
     run, args = case.runs[setting], arrays(case.log_lik, case.runs[setting].probs, weights_of(case))
-    gradient = 1 + jax.jit(jax.grad(mixsqpx.objective, 1))(*args)
+    gradient = 1 + gradient_function()(*args)
     ratios, lost = lost_to_eps(case, run)
     allowed = lost @ ratios + 2 * rounding(*case.log_lik.shape) * (1 + np.abs(run.gradient))
     assert np.all(np.abs(gradient - run.gradient) <= allowed)

@@ -154,6 +154,32 @@ def duration_problem(num_units: int = 60, num_points: int = 15) -> Problem:
     return Problem(model, data, jnp.linspace(-3.0, 3.0, num_points))
 
 
+class Truncated(eqx.Module):
+    """One normal outcome, y_i ~ N(v_i + θ x_i, 1), that cannot be below v_i: ℓ = -inf there."""
+
+    theta: jax.Array
+
+    def lclk(self, data, supp):
+        mean = supp[None, :] + self.theta * data["x"][:, None]
+        possible = data["y"][:, None] >= supp[None, :]
+        # log of the density over the probability of y > v, Φ(θ x).
+        log_density = -0.5 * (data["y"][:, None] - mean) ** 2
+        log_density = log_density - jax.scipy.special.log_ndtr(self.theta * data["x"])[:, None]
+        return jnp.where(possible, log_density, -jnp.inf)
+
+
+def truncated_problem(num_units: int = 60, num_points: int = 15) -> Problem:
+    """Two types, -1 and 1; points above the smallest outcomes are impossible for some units."""
+    rng = np.random.default_rng(40)
+    x = rng.normal(size=num_units)
+    latent = rng.choice([-1.0, 1.0], size=num_units)
+    mean = 0.7 * x
+    error = rng.normal(size=(50, num_units))
+    error = error[np.argmax(mean + error > 0, axis=0), np.arange(num_units)]
+    data = {"x": jnp.asarray(x), "y": jnp.asarray(latent + mean + error)}
+    return Problem(Truncated(jnp.array(0.6)), data, jnp.linspace(-2.0, 2.0, num_points))
+
+
 class Given(eqx.Module):
     """Log-likelihoods that are `data`, plus θ: for faults planted in one entry or one shape."""
 

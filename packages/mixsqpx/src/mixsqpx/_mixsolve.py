@@ -51,7 +51,8 @@ def mixsolve(
     solver : AbstractMixSolver
         `MixSQP()` or `EM()`, with its options.
     max_steps : int
-        Limit on the solver's steps (quadratic programs of `MixSQP`).
+        Limit on the solver's steps: quadratic programs of `MixSQP`, looked at between working sets
+        and so exceeded by nine at most.
     throw : bool
         Whether a failure raises. If not, look at `result`: after faulty input `probs`, `objective`,
         `gap` and `gradient` are NaN; after a limit they are those of the last iterate.

@@ -25,7 +25,7 @@ _MIN_CANDIDATES = 4
 # gradient over all components redirect the search.
 _ROUND_STEPS = 10
 _ROUND_GAP = 0.1
-# Armijo's constant and the shortest step, both as in Kim et al. (2020), section 3.
+# Armijo's constant and the shortest step: the defaults of the R package.
 _SUFFICIENT_DECREASE = 0.01
 _MIN_STEP = 1e-8
 

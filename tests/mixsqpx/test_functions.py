@@ -137,7 +137,7 @@ def test_unit_without_likelihood():
     # A unit that does not count does not count here either.
     args = (*args[:2], jnp.ones(N).at[-1].set(0.0))
     assert mixsqpx.objective(*args) == 0.0
-    assert mixsqpx.optimality_gap(*args) == 0.0
+    assert abs(float(mixsqpx.optimality_gap(*args))) <= rounding(N, M)
     np.testing.assert_array_equal(mixsqpx.posterior(*args)[:-1], np.eye(M)[[0] * (N - 1)])
 
 
@@ -202,14 +202,14 @@ def test_thumbtacks_are_those_of_the_r_package():
     prob, log_lik, weights = datasets.thumbtacks()
     assert case.weights is not None
     np.testing.assert_array_equal(weights, case.weights)
-    # Sums of three logarithms, the largest 9 log(0.0017): two formulas differ by a few eps of it,
-    # and by the rounding of the grid, eps prob × 9/prob or × 9/(1 - prob): up to 600 × 9 eps.
-    np.testing.assert_allclose(log_lik, case.log_lik, rtol=0, atol=6000 * np.finfo(float).eps)
+    # XLA's log1p(-p) is off by up to 35 eps for p from 0.3 to 0.4 (measured), and taken nine times;
+    # the grid's rounding is eps p, times 9/(1 - p) < 600 × 9 at the end of it, or 9/p.
+    tol = 6000 * np.finfo(float).eps
+    np.testing.assert_allclose(log_lik, case.log_lik, rtol=0, atol=tol)
     assert prob.shape == (299,)
     # The rows are the counts 1 to 9 of ten: the tenth has the probability that is left.
-    left = 9 * np.log1p(-np.asarray(prob))
-    total = np.exp(np.asarray(log_lik)).sum(axis=0) + np.exp(left)
-    np.testing.assert_allclose(total, 1.0, rtol=100 * np.finfo(float).eps)
+    total = np.exp(np.asarray(log_lik)).sum(axis=0) + (1 - np.asarray(prob)) ** 9
+    np.testing.assert_allclose(total, 1.0, rtol=tol)
 
 
 def test_thumbtacks_on_another_grid():

@@ -81,6 +81,27 @@ def test_vmap_over_weights_only():
         check_member(log_liks[1], weights[i], member(batch, i))
 
 
+def test_vmap_over_weights_of_em():
+    import mixsqpx
+
+    # EM leaves a face slowly or never: a member must not start where another one ended.
+    rng = np.random.default_rng(0)
+    log_lik = np.log(rng.gamma(1.0, size=(N, M)))
+    weights = rng.uniform(0.1, 2.0, (2, N))
+    weights[0] *= 1e6
+    weights[0, : N // 2] *= 1e-3
+    weights[1, N // 2 :] *= 1e-3
+
+    def em(weights):
+        solver = mixsqpx.EM(gap_tol=1e-8)
+        return mixsqpx.mixsolve(log_lik, weights, solver=solver, max_steps=500, throw=False)
+
+    batch = jax.jit(jax.vmap(em))(weights)
+    for i in range(2):
+        check_solved(log_lik, weights[i], em(weights[i]), gap_tol=1e-8)
+        check_solved(log_lik, weights[i], member(batch, i), gap_tol=1e-8)
+
+
 def test_nested_vmap_over_all_pairs():
     log_liks, weights = problems()
     pairs = jax.vmap(jax.vmap(solve, (None, 0)), (0, None))

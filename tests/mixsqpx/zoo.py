@@ -56,13 +56,18 @@ def zoo() -> dict[str, Problem]:
     unusable[weights == 0] = np.nan
     unusable[np.flatnonzero(weights == 0)[0]] = -np.inf
     unusable[np.flatnonzero(weights == 0)[1], 3] = np.inf
+    gamma = np.log(rng.gamma(1.0, size=(n, m)))
+    uncovered = gamma.copy()  # units of no weight, and no likelihood but under one component
+    uncovered[weights == 0] = -np.inf
+    uncovered[weights == 0, 2] = 0.0
     problems = [
         Problem("normal_scale", _scale(rng, n, m), ones),
         Problem("normal_location", location, ones),
         Problem("zero_weights", unusable, weights),
         Problem("unequal_weights", location, np.geomspace(1e-6, 1e6, n)),
         Problem("binomial", _binomial(rng, n, m), ones),
-        Problem("gamma", np.log(rng.gamma(1.0, size=(n, m))), ones),
+        Problem("gamma", gamma, ones),
+        Problem("zero_weights_uncovered", uncovered, weights),
         Problem("narrow_kernels", kernels, ones),
         Problem("outlier", outlier, ones),
         Problem("factor_model", _factor_model(rng, n, m), ones),

@@ -39,7 +39,7 @@ class _Problem(eqx.Module):
     held: PyTree
     data: PyTree
     supp: PyTree
-    weights: Float[Array, " n"]
+    weights: Float[Array, " n"] | None
     groups: Groups | None
     mix_solver: AbstractMixSolver
 
@@ -109,15 +109,15 @@ def fit(
     model, data, supp = as_arrays((model, data, supp))
     num_units = leading_length(data, "data")
     params, held = split_model(model, free)
-    weights = check_weights(as_weights(weights, num_units))
+    omega = check_weights(as_weights(weights, num_units))
     grouped = as_groups(groups, num_units)
-    dtype = _check_start(model, data, supp, weights)
+    dtype = _check_start(model, data, supp, omega)
     if mix_solver is None:
         mix_solver = default_mix_solver(dtype)
     if minimiser is None:
         tol = 1e-10 if jnp.finfo(dtype).bits >= 64 else 1e-4
         minimiser = TrustRegionNewton(rtol=tol, atol=tol)
-    problem = _Problem(held, data, supp, weights, grouped, mix_solver)
+    problem = _Problem(held, data, supp, None if weights is None else omega, grouped, mix_solver)
 
     params, history, result = _search(minimiser, problem, params, max_steps)
     profile, grad = _evaluate(problem, params)
@@ -132,7 +132,7 @@ def fit(
         params=params,
         probs=profile.probs,
         supp=supp,
-        loglik=-value * float(jnp.sum(weights)),
+        loglik=-value * float(jnp.sum(omega)),
         n_obs=num_units,
         grad_norm=grad_norm,
         gap=float(profile.gap),

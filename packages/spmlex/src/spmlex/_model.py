@@ -82,6 +82,18 @@ def take(supp: PyTree, members: Int[Array, " k"]) -> PyTree:
     return jax.tree.map(lambda x: x[members] if eqx.is_array(x) else x, supp)
 
 
+def replace_units(data: PyTree, usable: Bool[Array, " n"]) -> PyTree:
+    """Data in which the units that are not usable hold those of the first one that is."""
+    first = jnp.argmax(usable)
+
+    def replace(x: Any) -> Any:
+        if not eqx.is_array(x):
+            return x
+        return jnp.where(usable.reshape(-1, *[1] * (x.ndim - 1)), x, x[first][None])
+
+    return jax.tree.map(replace, data)
+
+
 def as_weights(weights: Any, num_units: int) -> Float[Array, " n"]:
     """Weights as a floating-point vector, ones for None.
 

@@ -9,13 +9,22 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver, MixSQP, mixsolve
 from mixsqpx.implicit import attach_objective, attach_probs, on_active
 
-from ._model import Groups, as_arrays, as_groups, as_weights, leading_length, log_lik_of, take
+from ._model import (
+    Groups,
+    as_arrays,
+    as_groups,
+    as_weights,
+    leading_length,
+    log_lik_of,
+    replace_units,
+    take,
+)
 
 
 class Profile(eqx.Module):
@@ -35,6 +44,8 @@ class Profile(eqx.Module):
         Steps of the inner solver, over all groups.
     group_values : Float[Array, ""] or Float[Array, "g"]
         `value` within each group.
+    usable : Bool[Array, "n"] or None
+        With weights: which units have log-likelihoods that can be used. The others have no weight.
     """
 
     value: Float[Array, ""]
@@ -43,6 +54,7 @@ class Profile(eqx.Module):
     result: MIX_RESULTS
     num_steps: Int[Array, ""]
     group_values: Float[Array, "*g"]
+    usable: Bool[Array, " n"] | None
 
     @property
     def mass(self) -> Float[Array, " m"]:
@@ -136,6 +148,7 @@ def solve_profile(
     model, data, supp = as_arrays((model, data, supp))
     n = leading_length(data, "data")
     groups = as_groups(groups, n)
+    is_weighted = weights is not None
     inputs = (model, data, supp, as_weights(weights, n))
     smooth, other = eqx.partition(inputs, eqx.is_inexact_array)
     arrays, static = eqx.partition(other, eqx.is_array)
@@ -146,7 +159,7 @@ def solve_profile(
     # Neither rule calls `profile`: they are differentiated in their turn, forward over reverse.
     @jax.custom_vjp
     def profile(smooth: PyTree, arrays: PyTree) -> Profile:
-        return _solve(*merge(smooth, arrays), groups, solver, throw)
+        return _solve(*merge(smooth, arrays), groups, is_weighted, solver, throw)
 
     def attach(members: Int[Array, " k"], smooth: PyTree, arrays: PyTree, solved: Profile):
         """`value` and `probs` as differentiable functions of `smooth`."""
@@ -154,7 +167,8 @@ def solve_profile(
 
     def forward(smooth: PyTree, arrays: PyTree) -> tuple[Profile, PyTree]:
         smooth, arrays = jax.tree.map(lambda x: x.value, (smooth, arrays), is_leaf=_is_primal)
-        solved = _solve(*merge(*lax.stop_gradient((smooth, arrays))), groups, solver, throw)
+        inputs = merge(*lax.stop_gradient((smooth, arrays)))
+        solved = _solve(*inputs, groups, is_weighted, solver, throw)
         value, probs = on_active(attach, solved.mass, smooth, arrays, solved)
         out = eqx.tree_at(lambda p: (p.value, p.probs), solved, (value, probs))
         return out, (smooth, arrays, solved)
@@ -191,17 +205,22 @@ def _solve(
     supp: PyTree,
     weights: Float[Array, " n"],
     groups: Groups | None,
+    is_weighted: bool,
     solver: AbstractMixSolver | None,
     throw: bool,
 ) -> Profile:
     """Solve the inner problem on the whole grid."""
     log_lik = log_lik_of(model, data, supp)
+    usable = None
+    if is_weighted:
+        usable = jnp.all(log_lik < jnp.inf, axis=1) & jnp.any(log_lik > -jnp.inf, axis=1)
     solver = default_mix_solver(log_lik.dtype) if solver is None else solver
     solve = partial(mixsolve, solver=solver, throw=throw)
     if groups is None:
         one = solve(log_lik, weights)
         steps = one.stats["num_steps"]
-        return Profile(one.objective, one.probs, one.gap, one.result, steps, one.objective)
+        value = one.objective
+        return Profile(value, one.probs, one.gap, one.result, steps, value, usable)
     each = jax.vmap(solve)(*groups.split(log_lik, weights))
     share = groups.share(weights).astype(log_lik.dtype)
     first_failure = jnp.argmax(each.result != MIX_RESULTS.successful)
@@ -212,6 +231,7 @@ def _solve(
         jax.tree.map(lambda code: code[first_failure], each.result),
         jnp.sum(each.stats["num_steps"]),
         each.objective,
+        usable,
     )
 
 
@@ -226,8 +246,12 @@ def _attach(
 ) -> tuple[Float[Array, ""], Float[Array, "m *g"]]:
     """Give `value` and `probs` of a solved problem their derivatives.
 
-    Only support points with mass contribute, so `lclk` is evaluated at `members` alone.
+    Only support points with mass contribute, so `lclk` is evaluated at `members` alone. A unit
+    whose data are unusable, and whose weight is therefore zero, lends those of another: zero times
+    a derivative that is NaN would be NaN.
     """
+    if solved.usable is not None:
+        data = replace_units(data, solved.usable)
     log_lik = log_lik_of(model, data, take(supp, members))
     kept = solved.probs[members]
     if groups is None:

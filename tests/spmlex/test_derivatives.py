@@ -233,29 +233,42 @@ def test_units_without_weight_may_hold_anything(panel):
 
 
 def test_scores_move_with_the_weights(panel):
-    # d(gradient)/dω, a row of which is the score of a unit: forward and reverse over reverse.
+    # d(gradient)/dω: what the scores of the units are made of.
     _, rebuild = flatten(panel.model)
 
     def value(theta, weights):
         return profile_ll(rebuild(theta), panel.data, panel.supp, weights=weights)[0]
 
-    grad = jax.grad(value)
+    def twice(weights):
+        grad = jax.grad(value)(panel.theta, weights)
+        return grad, grad
+
+    both = jax.jit(jax.jacfwd(twice, has_aux=True))
     weights = jnp.ones(60)
-    forward, backward, gradient = jax.jit(
-        lambda weights: (
-            jax.jacfwd(lambda weights: grad(panel.theta, weights))(weights),
-            jax.jacrev(lambda weights: grad(panel.theta, weights))(weights),
-            grad(panel.theta, weights),
-        )
-    )(weights)
-    assert_close(forward, backward, 1e-12)
-    # Σᵢ sᵢ = n ∂value/∂θ would leave zero here: the gradient has no scale in the weights.
-    np.testing.assert_allclose(forward @ weights, np.zeros(3), atol=1e-12)
+    cross, gradient = both(weights)
     assert_close(gradient, panel.here.grad, 1e-12)
-    graded = jax.jit(grad)
     entries = np.arange(0, 60, 6)
-    expected = central_differences(lambda w: graded(panel.theta, w), weights, entries)
-    assert_close(forward[:, entries], expected, FROM_GRADIENTS)
+    expected = central_differences(lambda weights: both(weights)[1], weights, entries)
+    assert_close(cross[:, entries], expected, FROM_GRADIENTS)
+    assert np.max(np.abs(expected)) > 0.01
+    # The gradient has no scale in the weights.
+    np.testing.assert_allclose(cross @ weights, np.zeros(3), atol=1e-12)
+
+
+def test_duplicated_support_points(panel):
+    doubled = Flat((panel.model, panel.data, jnp.concatenate([panel.supp, panel.supp])))
+    np.testing.assert_allclose(doubled.here.value, panel.here.value, rtol=ROUNDING)
+    # Only the sums over the copies are determined: to √(inner gap) = 3e-7, for either solve may
+    # end with any gap below its tolerance. Copies make H_AA singular; the derivatives of what is
+    # determined are unharmed.
+    for name, merge in {
+        "probs": lambda probs: probs[:15] + probs[15:],
+        "jac": lambda jac: jac[:15] + jac[15:],
+        "grad": lambda grad: grad,
+        "hess": lambda hess: hess,
+    }.items():
+        ours = merge(getattr(doubled.here, name))
+        assert_close(ours, getattr(panel.here, name), 3e-7)
 
 
 def test_hessian_of_a_model_has_its_structure(panel):

@@ -168,29 +168,6 @@ def test_float32():
         np.testing.assert_allclose(leaf, expected_leaf, atol=3e-3)
 
 
-def test_duplicated_support_points():
-    model, data, supp = PROBLEMS["panel"]
-    doubled = jnp.concatenate([supp, supp])
-
-    @jax.jit
-    def derivatives(model, supp):
-        def graded(model):
-            (value, probs), grad = jax.value_and_grad(profile_ll, has_aux=True)(model, data, supp)
-            return grad, (value, probs, grad)
-
-        return jax.jacfwd(graded, has_aux=True)(model)
-
-    hess, (value, probs, grad) = derivatives(model, supp)
-    hess2, (value2, probs2, grad2) = derivatives(model, doubled)
-    np.testing.assert_allclose(value2, value, rtol=ROUNDING)
-    # Only the sums over the copies are determined.
-    np.testing.assert_allclose(probs2[:15] + probs2[15:], probs, atol=1e-9)
-    # Copies make H_AA singular. The derivatives of what is determined are unharmed: to about
-    # √(inner gap) = 3e-7, since either solve may end with any gap below its tolerance.
-    for two, one in zip(*map(jax.tree.leaves, ((grad2, hess2), (grad, hess))), strict=True):
-        np.testing.assert_allclose(two, one, atol=3e-7 * max(1, np.max(np.abs(one))))
-
-
 @pytest.mark.parametrize("shape", ["one unit", "one point", "one of each"])
 def test_smallest_problems(shape):
     model, data, supp = PROBLEMS["panel"]

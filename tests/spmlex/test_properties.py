@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from jax.flatten_util import ravel_pytree
 
@@ -53,6 +53,8 @@ DRAWS = st.builds(Draw, SEEDS, st.sampled_from([0.6, 0.3, 1.5]), st.sampled_from
 
 
 @given(DRAWS)
+# Likelihoods so rough that some points explain no unit: second derivatives in p of 1e-298.
+@example(Draw(3993, 0.3, 0.5))
 def test_certificate(draw):
     *arguments, weights = draw.build()
     value, probs = SOLVE(*arguments, weights=weights)
@@ -78,7 +80,8 @@ def test_envelope_theorem(draw):
 
 @given(DRAWS)
 def test_gradient_agrees_with_differences(draw):
-    model, data, supp, weights = draw.build()
+    # Nearer to the truth, where the fifth derivative is not huge.
+    model, data, supp, weights = draw._replace(spread=draw.spread / 5).build()
     theta, rebuild = flatten(model)
     active = []
 
@@ -95,8 +98,10 @@ def test_gradient_agrees_with_differences(draw):
     # Each of the two values may be off by the inner gap, and by rounding of its terms.
     scale = max(1.0, abs(float(value(theta))))
     tol = 2 * (1e-13 + 16 * np.finfo(float).eps * scale) / STEP
-    # Truncation, (4/30) STEP⁴ f⁽⁵⁾: derivatives grow like those of residuals², e²ˢ in log_sd.
-    tol += 4 / 30 * STEP**4 * 2**5 * scale * 10
+    # Truncation, (4/30) STEP⁴ f⁽⁵⁾. The odds of two neighbouring points move with the parameters
+    # at the rate |x| Δ/sd² or less, and f⁽⁵⁾ is of the order of its fifth power.
+    rate = np.max(np.abs(data["x"])) * (supp[1] - supp[0]) / np.exp(2 * model.log_sd)
+    tol += 4 / 30 * STEP**4 * rate**5
     np.testing.assert_allclose(ravel_pytree(grad)[0], expected, rtol=0, atol=tol)
 
 

@@ -28,13 +28,13 @@ class EM(AbstractMixSolver):
         if init is None:
             m = problem.shape[1]
             init = jnp.full((m,), 1.0 / m, problem.lik.dtype)
-        return state_at(problem, init, problem.lik @ init)
+        return state_at(problem, init, problem.mixture(init))
 
     def step(self, problem: MixProblem, state: MixState) -> MixState:
         """One EM step, renormalised against the drift of rounding."""
         probs = state.probs * (1.0 - state.gradient)
         probs = probs / jnp.sum(probs)
-        new = state_at(problem, probs, problem.lik @ probs)
+        new = state_at(problem, probs, problem.mixture(probs))
         stalled = jnp.where(jnp.all(probs == state.probs), state.num_stalled + 1, 0)
         return eqx.tree_at(
             lambda s: (s.num_steps, s.num_stalled), new, (state.num_steps + 1, stalled)

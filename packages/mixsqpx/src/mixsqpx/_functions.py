@@ -8,24 +8,21 @@ from ._inputs import as_problem_arrays
 from ._problem import normalise_weights
 
 
-def _log_mixture(
+def _scaled(
     log_lik: Float[Array, "n m"],
     probs: Float[Array, " m"],
     weights: Float[Array, " n"] | None,
 ) -> tuple[Float[Array, "n m"], Float[Array, " n"]]:
-    """Log-likelihoods with zero-weight rows blanked to zeros, and log Σⱼ pⱼ exp ℓᵢⱼ.
+    """Log-likelihoods, rows shifted by the second output and zeros in rows of zero weight.
 
     The shift is the largest entry among components of positive proportion, so nothing that counts
-    underflows, however far the best component outside the mixture is above.
+    underflows, however far a component outside the mixture is above.
     """
     if weights is not None:
         log_lik = jnp.where((weights == 0)[:, None], 0.0, log_lik)
-    inside = probs > 0
-    used = jnp.where(inside[None, :], log_lik, -jnp.inf)
-    shift = lax.stop_gradient(jnp.max(used, axis=1))
-    shift = jnp.where(jnp.isfinite(shift), shift, 0.0)
-    mix = jnp.exp(used - shift[:, None]) @ jnp.where(inside, probs, 0.0)
-    return log_lik, jnp.log(mix) + shift
+    shift = jnp.max(jnp.where((probs > 0)[None, :], log_lik, -jnp.inf), axis=1)
+    shift = lax.stop_gradient(jnp.where(jnp.isfinite(shift), shift, 0.0))
+    return log_lik - shift[:, None], shift
 
 
 def objective(
@@ -51,14 +48,23 @@ def objective(
     """
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
     omega = normalise_weights(weights, log_lik.shape[0], log_lik.dtype)
-    return -jnp.sum(omega * _log_mixture(log_lik, probs, weights)[1])
+    scaled, shift = _scaled(log_lik, probs, weights)
+    # Cut off far from overflow, for the derivative in the proportion of a component not in use.
+    largest = 0.5 * jnp.log(jnp.finfo(scaled.dtype).max)
+    mix = jnp.exp(jnp.minimum(scaled, largest)) @ probs
+    return -jnp.sum(omega * (jnp.log(mix) + shift))
 
 
-def _ratios(log_lik, probs, weights):
+def _ratios(
+    log_lik: Float[Array, "n m"],
+    probs: Float[Array, " m"],
+    weights: Float[Array, " n"] | None,
+) -> tuple[Float[Array, " n"], Float[Array, "n m"]]:
     """Normalised weights, and density ratios aᵢⱼ/uᵢ of each component to the mixture."""
     omega = normalise_weights(weights, log_lik.shape[0], log_lik.dtype)
-    log_lik, log_mix = _log_mixture(log_lik, probs, weights)
-    return omega, jnp.exp(log_lik - log_mix[:, None])
+    lik = jnp.exp(_scaled(log_lik, probs, weights)[0])
+    mix = jnp.where((probs > 0)[None, :], lik, 0.0) @ probs
+    return omega, lik / mix[:, None]
 
 
 def optimality_gap(
@@ -126,6 +132,6 @@ def posterior(
         Rows sum to one; rows of zero weight are NaN if their data are unusable.
     """
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
-    _, log_mix = _log_mixture(log_lik, probs, None)
-    used = jnp.where((probs > 0)[None, :], log_lik, -jnp.inf)
-    return jnp.exp(used - log_mix[:, None]) * probs[None, :]
+    inside = (probs > 0)[None, :]
+    ratios = _ratios(log_lik, probs, None)[1]
+    return jnp.where(inside, ratios, 0.0) * probs[None, :]

@@ -132,14 +132,14 @@ def _cover(
         short = mix_lik < bound * jnp.max(problem.lik, axis=1)
         probs = probs.at[best].add(jnp.where(short, problem.weights, 0.0))
         probs = probs / jnp.sum(probs)
-        return probs, problem.lik @ probs
+        return probs, problem.mixture(probs)
 
     return lax.cond(jnp.any(mix_lik < bound), add, lambda *same: same, probs, mix_lik)
 
 
 def _start_at(problem: MixProblem, probs: Float[Array, " m"]) -> MixState:
     """First state at given proportions, every unit covered."""
-    probs, mix_lik = _cover(problem, probs, problem.lik @ probs)
+    probs, mix_lik = _cover(problem, probs, problem.mixture(probs))
     return state_at(problem, probs, mix_lik)
 
 
@@ -210,7 +210,7 @@ def _line_search(
     step = target - state.probs
     slope = state.gradient @ step
     mass = jnp.sum(step)
-    target_lik = problem.lik @ target
+    target_lik = problem.mixture(target)
     relative = (target_lik - state.mix_lik) / state.mix_lik
     slack = 4 * jnp.finfo(step.dtype).eps  # rounding of the change, of the order of eps
 

@@ -25,6 +25,10 @@ class MixProblem(eqx.Module):
         """Numbers of units and of components, `(n, m)`."""
         return self.lik.shape  # pyright: ignore[reportReturnType]
 
+    def mixture(self, probs: Float[Array, " m"]) -> Float[Array, " n"]:
+        """Mixture likelihoods u = a p; one for units of zero weight, where u may be zero."""
+        return jnp.where(self.weights > 0, self.lik @ probs, 1.0)
+
     def objective(self, mix_lik: Float[Array, " n"]) -> Float[Array, ""]:
         """Objective f at a point of the simplex with mixture likelihoods u = a p."""
         return -jnp.sum(self.weights * (jnp.log(mix_lik) + self.row_max))

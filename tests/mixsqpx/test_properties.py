@@ -247,8 +247,8 @@ def test_derivatives_stay_on_the_simplex(problem):
     by_hand -= np.asarray(tangents[1])[counted] @ (log_mix + value) / weights.sum()
     size = 1 + np.abs(log_mix).max()
     assert abs(slope - by_hand) <= 10 * rounding(N, M) * size
-    # The sum is pᵀ(H dp) + gᵀdp, as H p = 1 - g; H dp is orthogonal to p but for the rounding of the
-    # system, of the order of eps times the size of H. The components of the mixture have g near 0.
+    # The sum is pᵀ(H dp) + gᵀdp, as H p = 1 - g; H dp is orthogonal to p up to the rounding of the
+    # system, eps times the size of H; and g is near zero on the components of the mixture.
     active = p > 0
     hess = numpy_hessian(log_lik, p, weights)[np.ix_(active, active)]
     slack = np.abs(numpy_gradient(log_lik, p, weights))[active] @ np.abs(moved[active])

@@ -150,12 +150,14 @@ def test_single_precision_beside_double():
         solution = solve(log_lik, weights)
         return solution.probs, solution.objective, solution.gap, solution.gradient
 
-    for args in ((log_liks[0], weights[0]), (log_liks[0], None)):
-        assert {leaf.dtype for leaf in parts(*args)} == {jnp.dtype(jnp.float32)}
-    assert {leaf.dtype for leaf in jax.vmap(parts)(log_liks, weights)} == {jnp.dtype(jnp.float32)}
+    single = jnp.dtype(jnp.float32)
+    assert {leaf.dtype for leaf in parts(log_liks[0], weights[0])} == {single}
+    for args in ((log_liks[0], None), (log_liks[0], np.ones(N, np.float32))):
+        assert {leaf.dtype for leaf in jax.eval_shape(parts, *args)} == {single}
+    assert {leaf.dtype for leaf in jax.eval_shape(jax.vmap(parts), log_liks, weights)} == {single}
     for jacobian in (jax.jacfwd, jax.jacrev):
         moved = jax.eval_shape(jacobian(parts, (0, 1)), log_liks[0], weights[0])
-        assert {leaf.dtype for leaf in jax.tree.leaves(moved)} == {jnp.dtype(jnp.float32)}
+        assert {leaf.dtype for leaf in jax.tree.leaves(moved)} == {single}
 
 
 def test_mixed_dtypes_follow_the_matrix():

@@ -1,5 +1,7 @@
 """The EM algorithm, for comparison and for starts."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -22,6 +24,7 @@ class EM(AbstractMixSolver):
     """
 
     gap_tol: float | None = None
+    starts_anywhere: ClassVar[bool] = False
 
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
         """First iterate: equal proportions, or `init`."""

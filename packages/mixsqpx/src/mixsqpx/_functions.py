@@ -89,7 +89,8 @@ def optimality_gap(
     omega, ratios = _ratios(log_lik, probs, weights)
     slopes = omega @ ratios
     # A maximum alone does not promise to pass a NaN on.
-    return jnp.where(jnp.any(jnp.isnan(slopes)), jnp.nan, jnp.log(jnp.max(slopes)))
+    gap = jnp.where(jnp.any(jnp.isnan(slopes)), jnp.nan, jnp.log(jnp.max(slopes)))
+    return jnp.where(objective(log_lik, probs, weights) == jnp.inf, jnp.inf, gap)
 
 
 def hessian(

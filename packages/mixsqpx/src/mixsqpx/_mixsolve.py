@@ -174,7 +174,8 @@ def _run(
     def _(axis_size: int, in_batched: Any, *args: Any) -> tuple[Any, Any]:
         del axis_size
         problem, init, ok = args
-        if init is None and in_batched[0].weights and not in_batched[0].lik:
+        only_weights = in_batched[0].weights and not in_batched[0].lik
+        if init is None and only_weights and solver.starts_anywhere:
             # Many weightings of one matrix: all start from the solution for their mean.
             mean = jnp.mean(problem.weights, axis=0)
             shared = eqx.tree_at(lambda p: p.weights, problem, mean)

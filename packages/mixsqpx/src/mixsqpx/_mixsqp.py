@@ -1,5 +1,7 @@
 """mixSQP: sequential quadratic programs on a working set of components."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax import lax
@@ -61,6 +63,7 @@ class MixSQP(AbstractMixSolver):
     """
 
     gap_tol: float | None = None
+    starts_anywhere: ClassVar[bool] = True
 
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
         """First iterate: `init`, or the optimum of a subsample of the rows; every unit covered."""

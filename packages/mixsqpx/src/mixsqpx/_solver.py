@@ -52,6 +52,8 @@ class AbstractMixSolver(eqx.Module):
     """
 
     gap_tol: eqx.AbstractVar[float | None]
+    # Whether a component that starts at zero can enter the mixture.
+    starts_anywhere: eqx.AbstractClassVar[bool]
 
     @abc.abstractmethod
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:

@@ -98,7 +98,7 @@ def thumbtacks(
     """
     if num_components < 1:
         raise ValueError("`num_components` must be at least 1.")
-    prob = 1e-4 + (jnp.arange(num_components) + 0.5) * (0.9998 / num_components)
+    prob = 1e-4 + jnp.arange(0.5, num_components) * (0.9998 / num_components)
     up = jnp.arange(1.0, 10.0)
     choose = jnp.asarray([9.0, 36.0, 84.0, 126.0, 126.0, 84.0, 36.0, 9.0, 1.0])
     log_lik = jnp.outer(up, jnp.log(prob)) + jnp.outer(9.0 - up, jnp.log1p(-prob))

@@ -94,6 +94,16 @@ def test_a_unit_that_the_grid_cannot_explain(function):
         function(THETA, planted(7, -np.inf), POINTS)
 
 
+@BOTH
+def test_units_are_numbered_in_the_data_and_not_in_their_group(function):
+    # Number 7 is the second of its group.
+    groups = np.repeat([0, 1], 6)
+    with raises(ValueError, r"NaN or \+inf", r"\b7\b"):
+        function(THETA, planted(7, np.nan), POINTS, groups=groups)
+    with raises(ValueError, "-inf|zero likelihood", r"\b7\b"):
+        function(THETA, planted(7, -np.inf), POINTS, groups=groups)
+
+
 def test_how_many_units_are_at_fault_at_the_start_of_a_fit():
     ell = jnp.minimum(planted(7, np.nan), 1e3).at[9:11, 0].set(jnp.nan)
     with raises(ValueError, "starting `model`", "`lclk`", "NaN", "3 of 12", r"\b7\b"):

@@ -12,6 +12,7 @@ from ._mixsqp import MixSQP as MixSQP
 from ._solution import RESULTS as RESULTS
 from ._solution import MixSolution as MixSolution
 from ._solver import AbstractMixSolver as AbstractMixSolver
+from ._throw import raise_on_failure as raise_on_failure
 
 __all__ = [
     "EM",
@@ -26,4 +27,5 @@ __all__ = [
     "objective",
     "optimality_gap",
     "posterior",
+    "raise_on_failure",
 ]

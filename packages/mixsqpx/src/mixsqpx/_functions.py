@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ._inputs import as_problem_arrays
 from ._problem import normalise_weights
@@ -13,16 +13,26 @@ def _scaled(
     probs: Float[Array, " m"],
     weights: Float[Array, " n"] | None,
 ) -> tuple[Float[Array, "n m"], Float[Array, " n"]]:
-    """Log-likelihoods, rows shifted by the second output and zeros in rows of zero weight.
+    """Log-likelihoods, rows shifted by the second output; unusable rows of zero weight are zeros.
 
     The shift is the largest entry among components of positive proportion, so nothing that counts
     underflows, however far a component outside the mixture is above.
     """
     if weights is not None:
-        log_lik = jnp.where((weights == 0)[:, None], 0.0, log_lik)
+        blank = (weights == 0) & ~is_usable(log_lik, probs)
+        log_lik = jnp.where(blank[:, None], 0.0, log_lik)
     shift = jnp.max(jnp.where((probs > 0)[None, :], log_lik, -jnp.inf), axis=1)
     shift = lax.stop_gradient(jnp.where(jnp.isfinite(shift), shift, 0.0))
     return log_lik - shift[:, None], shift
+
+
+def is_usable(log_lik: Float[Array, "n m"], probs: Float[Array, " m"]) -> Bool[Array, " n"]:
+    """Units without NaN and +inf, and with likelihood at some component of the mixture.
+
+    Comparisons see NaN, where XLA's maximum on CPU loses it.
+    """
+    explained = jnp.any((log_lik > -jnp.inf) & (probs > 0)[None, :], axis=1)
+    return jnp.all(log_lik < jnp.inf, axis=1) & explained
 
 
 def objective(

@@ -197,10 +197,12 @@ def _sqp_step(problem: MixProblem, state: _Restricted) -> _Restricted:
     hess = scaled.T @ scaled
     # Neighbouring components are nearly equal, and H numerically singular: a ridge at eps^(2/3) of
     # the diagonal keeps its factors accurate. It damps the step (a proximal term around `probs`)
-    # and does not move the optimum, whose gradient is exact.
+    # and does not move the optimum, whose gradient is exact. A component that explains no unit has
+    # a diagonal near underflow, hence the floor.
+    eps = jnp.finfo(hess.dtype).eps
     diagonal = jnp.diagonal(hess)
-    ridge = jnp.finfo(hess.dtype).eps ** (2 / 3) * diagonal
-    hess = hess + jnp.diag(jnp.where(diagonal > 0, ridge, 1.0))
+    ridge = jnp.maximum(eps ** (2 / 3) * diagonal, eps * jnp.max(diagonal))
+    hess = hess + jnp.diag(ridge)
     linear = state.gradient - hess @ state.probs
     target = solve_qp(hess, linear, state.probs, 1e-3 * jnp.max(-state.gradient))
     return _line_search(problem, state, target)

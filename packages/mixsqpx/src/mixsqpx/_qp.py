@@ -87,7 +87,8 @@ def solve_qp(
         better = change_projected <= change_clipped
         new = jnp.where(better, projected, clipped)
         change = jnp.where(better, change_projected, change_clipped)
-        new = jnp.where(change <= 0, new, y)  # also when rounding or a failed factor says otherwise
+        # Not if the factor failed. A change of eps is rounding: the objective is of order one.
+        new = jnp.where(change <= jnp.finfo(y.dtype).eps, new, y)
         multipliers = hess @ new + linear
         held = new <= 0
         worst = jnp.min(jnp.where(held, multipliers, 0.0))

@@ -1,6 +1,7 @@
 """What a solver is, and the one loop that drives every solver to a certificate."""
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ class AbstractMixSolver(eqx.Module):
 
     gap_tol: eqx.AbstractVar[float | None]
     # Whether a component that starts at zero can enter the mixture.
-    starts_anywhere: eqx.AbstractClassVar[bool]
+    starts_anywhere: ClassVar[bool]
 
     @abc.abstractmethod
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:

@@ -7,6 +7,7 @@ import equinox.internal as eqxi
 import jax
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Int
 
 from ._inputs import is_concrete
@@ -42,10 +43,19 @@ def _raise_for(code: int, unit: int) -> None:
 
 
 def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""]) -> T:
-    """Return `value`, a PyTree of arrays, unless the result is a failure: then raise it.
+    """Return `value` unless the result is a failure: then raise it.
 
     Under a JAX transformation the error comes when the computation runs, wrapped by JAX, with the
     same text. The value passes through the check, which is dead code otherwise.
+
+    Parameters
+    ----------
+    value : PyTree of arrays
+        Returned.
+    result : RESULTS
+        Of a solve.
+    unit : Int[Array, ""]
+        The unit at fault, for the message; -1 for none.
 
     Raises
     ------
@@ -59,8 +69,8 @@ def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""]) -> T:
         _raise_for(int(code), int(unit))
         return value
 
-    def check(code: np.ndarray, unit: np.ndarray, value: T) -> T:
-        for one, where in np.broadcast(code, unit):
+    def check(code: ArrayLike, unit: ArrayLike, value: T) -> T:
+        for one, where in np.broadcast(np.asarray(code), np.asarray(unit)):
             _raise_for(int(one), int(where))
         return value
 

@@ -17,7 +17,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from ._functions import objective
+from ._functions import is_usable, objective
 from ._ladder import ladder, rung_for
 from ._problem import normalise_weights
 
@@ -103,9 +103,10 @@ def _move(
 ) -> Float[Array, " k"]:
     """Tangent of the proportions."""
     active = probs > 0
+    usable = is_usable(log_lik, probs)  # not so only for units of zero weight, which do not count
+    d_weights = jnp.where(usable, d_weights, 0.0)
     ell = jnp.where(active[None, :], log_lik, -jnp.inf)
     shift = lax.stop_gradient(jnp.max(ell, axis=1))
-    usable = jnp.isfinite(shift)  # not so only for units of zero weight
     ell = jnp.where(usable[:, None], ell - jnp.where(usable, shift, 0.0)[:, None], -jnp.inf)
 
     def density_ratios(
@@ -148,9 +149,11 @@ def _attach_objective_jvp(primals, tangents):
         return value, jnp.zeros_like(value)
     value = attach_objective(log_lik, weights, probs, value)
     probs = attach_probs(log_lik, weights, probs)
+    d_log_lik, d_weights = tangents
+    d_weights = jnp.where(is_usable(log_lik, probs), d_weights, 0.0)
     tangent = jax.jvp(
         lambda ell, omega: objective(ell, probs, omega),
         (log_lik, weights),
-        tangents,
+        (d_log_lik, d_weights),
     )[1]
     return value, tangent

@@ -18,6 +18,7 @@ from ._model import (
     as_arrays,
     as_groups,
     as_weights,
+    check_model,
     check_weights,
     leading_length,
     log_lik_of,
@@ -28,8 +29,8 @@ from ._profile import Profile, default_mix_solver, solve_profile
 from ._result import FitResult
 from ._solution import RESULTS
 
-# A fit is successful only where the largest entry of the gradient is below this times
-# sqrt(eps) max(1, |value|), whatever the minimiser says: 1.5e-6 in float64.
+# A fit is successful only where the largest entry of the gradient is below this times sqrt(eps),
+# whatever the minimiser says: 1.5e-6 in float64. Not relative to the value, which depends on units.
 _SMALL_GRADIENT = 100.0
 
 
@@ -107,16 +108,21 @@ def fit(
         If the search fails, and always if the gradient is not small where it ended.
     """
     model, data, supp = as_arrays((model, data, supp))
+    check_model(model)
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
+        raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
+    if not isinstance(minimiser, optx.AbstractMinimiser | None):
+        raise TypeError(f"`minimiser` must be a minimiser of optimistix, not {minimiser!r}.")
     num_units = leading_length(data, "data")
     params, held = split_model(model, free)
-    omega = check_weights(as_weights(weights, num_units))
     grouped = as_groups(groups, num_units)
+    omega = check_weights(as_weights(weights, num_units, grouped))
     dtype = _check_start(model, data, supp, omega)
     if mix_solver is None:
         mix_solver = default_mix_solver(dtype)
     if minimiser is None:
-        tol = 1e-10 if jnp.finfo(dtype).bits >= 64 else 1e-4
-        minimiser = TrustRegionNewton(rtol=tol, atol=tol)
+        double = jnp.finfo(dtype).bits >= 64
+        minimiser = TrustRegionNewton() if double else TrustRegionNewton(rtol=1e-6, atol=1e-4)
     problem = _Problem(held, data, supp, None if weights is None else omega, grouped, mix_solver)
 
     params, history, result = _search(minimiser, problem, params, max_steps)
@@ -125,7 +131,7 @@ def fit(
     if result == RESULTS.successful and profile.result != MIX_RESULTS.successful:
         result = RESULTS.inner_problem_failed
     limit = _SMALL_GRADIENT * float(jnp.finfo(dtype).eps) ** 0.5
-    if result == RESULTS.successful and not grad_norm <= limit * max(1.0, abs(value)):
+    if result == RESULTS.successful and not grad_norm <= limit:
         result = RESULTS.gradient_not_small
     fitted = FitResult(
         model=eqx.combine(params, held),

@@ -45,6 +45,22 @@ def leading_length(tree: PyTree, name: str) -> int:
     return length
 
 
+def check_model(model: Any) -> Callable:
+    """The `lclk` method of a model.
+
+    Raises
+    ------
+    TypeError
+        If there is none.
+    """
+    lclk = getattr(model, "lclk", None)
+    if not callable(lclk):
+        raise TypeError(
+            f"`model` must have a method `lclk(data, supp)`, but {type(model).__name__} has none."
+        )
+    return lclk
+
+
 def log_lik_of(model: Any, data: PyTree, supp: PyTree) -> Float[Array, "n m"]:
     """Evaluate `model.lclk(data, supp)` and check what it returned.
 
@@ -55,11 +71,7 @@ def log_lik_of(model: Any, data: PyTree, supp: PyTree) -> Float[Array, "n m"]:
     ValueError
         If the result is not a real (n, m) array.
     """
-    lclk: Callable | None = getattr(model, "lclk", None)
-    if not callable(lclk):
-        raise TypeError(
-            f"`model` must have a method `lclk(data, supp)`, but {type(model).__name__} has none."
-        )
+    lclk = check_model(model)
     n, m = leading_length(data, "data"), leading_length(supp, "supp")
     log_lik = lclk(data, supp)
     shape = getattr(log_lik, "shape", None)
@@ -94,13 +106,14 @@ def replace_units(data: PyTree, usable: Bool[Array, " n"]) -> PyTree:
     return jax.tree.map(replace, data)
 
 
-def as_weights(weights: Any, num_units: int) -> Float[Array, " n"]:
+def as_weights(weights: Any, num_units: int, groups: "Groups | None" = None) -> Float[Array, " n"]:
     """Weights as a floating-point vector, ones for None.
 
     Raises
     ------
     ValueError
-        For a wrong shape.
+        For a wrong shape, and for a group without weight, where that can be seen before the
+        numbers are computed.
     """
     if weights is None:
         return jnp.ones(num_units)
@@ -110,6 +123,13 @@ def as_weights(weights: Any, num_units: int) -> Float[Array, " n"]:
             f"`weights` must have one entry for each unit, shape ({num_units},), but its shape is "
             f"{weights.shape}."
         )
+    if groups is not None and not isinstance(weights, jax.core.Tracer):
+        empty = ~np.any((np.asarray(weights)[groups.units] != 0) & np.asarray(groups.mask), axis=1)
+        if empty.any():
+            raise ValueError(
+                f"`weights` of all units in group {int(np.argmax(empty))} are zero, so it has no "
+                "distribution. Leave the group out."
+            )
     inexact = jnp.issubdtype(weights.dtype, jnp.inexact)
     return weights if inexact else weights.astype(jnp.result_type(float))
 

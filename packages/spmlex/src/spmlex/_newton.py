@@ -63,7 +63,8 @@ class TrustRegionNewton(optx.AbstractMinimiser):
     Attributes
     ----------
     rtol, atol : float
-        Tolerances of the gradient, relative to the objective and absolute.
+        Tolerances of the gradient, relative to the objective and absolute. The relative one is for
+        the rounding of a large objective.
     norm : Callable
         Norm of the gradient; the largest entry by default.
 
@@ -73,7 +74,7 @@ class TrustRegionNewton(optx.AbstractMinimiser):
     algorithm: implementation and theory.
     """
 
-    rtol: float = 1e-10
+    rtol: float = 1e-12
     atol: float = 1e-10
     norm: Callable[[PyTree], Scalar] = optx.max_norm
 

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from mixsqpx import RESULTS as MIX_RESULTS
-from mixsqpx import AbstractMixSolver, MixSQP, mixsolve
+from mixsqpx import AbstractMixSolver, MixSQP, mixsolve, raise_on_failure
 from mixsqpx.implicit import attach_objective, attach_probs, on_active
 
 from ._model import (
@@ -149,7 +149,7 @@ def solve_profile(
     n = leading_length(data, "data")
     groups = as_groups(groups, n)
     is_weighted = weights is not None
-    inputs = (model, data, supp, as_weights(weights, n))
+    inputs = (model, data, supp, as_weights(weights, n, groups))
     smooth, other = eqx.partition(inputs, eqx.is_inexact_array)
     arrays, static = eqx.partition(other, eqx.is_array)
 
@@ -215,20 +215,25 @@ def _solve(
     if is_weighted:
         usable = jnp.all(log_lik < jnp.inf, axis=1) & jnp.any(log_lik > -jnp.inf, axis=1)
     solver = default_mix_solver(log_lik.dtype) if solver is None else solver
-    solve = partial(mixsolve, solver=solver, throw=throw)
     if groups is None:
-        one = solve(log_lik, weights)
+        one = mixsolve(log_lik, weights, solver=solver, throw=throw)
         steps = one.stats["num_steps"]
         value = one.objective
         return Profile(value, one.probs, one.gap, one.result, steps, value, usable)
+    solve = partial(mixsolve, solver=solver, throw=False)
     each = jax.vmap(solve)(*groups.split(log_lik, weights))
     share = groups.share(weights).astype(log_lik.dtype)
     first_failure = jnp.argmax(each.result != MIX_RESULTS.successful)
+    result = jax.tree.map(lambda code: code[first_failure], each.result)
+    if throw:
+        in_group = each.stats["unit"][first_failure]
+        unit = jnp.where(in_group >= 0, groups.units[first_failure, in_group], -1)
+        each = raise_on_failure(each, result, unit)
     return Profile(
         share @ each.objective,
         each.probs.T,
         share @ each.gap,
-        jax.tree.map(lambda code: code[first_failure], each.result),
+        result,
         jnp.sum(each.stats["num_steps"]),
         each.objective,
         usable,

@@ -190,6 +190,19 @@ def test_any_start_leads_to_the_optimum(name, start):
     assert abs(float(solution.objective - other.objective)) <= tol
 
 
+@pytest.mark.parametrize("start", starts())
+def test_a_start_that_explains_every_unit_is_no_optimum(start):
+    import mixsqpx
+
+    # Components differ little, so that each explains all units. At a vertex g is zero on the
+    # positive components, and a criterion that looks at these alone would stop there.
+    planted = plant(11, N, M, 6)
+    log_lik = np.log1p(0.1 * (planted.ratios - 1))
+    solution = mixsqpx.mixsolve(log_lik, planted.weights, init=starts()[start])
+    check_solved(log_lik, planted.weights, solution)
+    assert int(solution.stats["num_active"]) > 1
+
+
 @pytest.mark.parametrize("name", STANDARD)
 def test_a_start_at_the_solution_stays(name):
     import mixsqpx

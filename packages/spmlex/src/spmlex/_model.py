@@ -106,6 +106,11 @@ def replace_units(data: PyTree, usable: Bool[Array, " n"]) -> PyTree:
     return jax.tree.map(replace, data)
 
 
+def is_concrete(*arrays: Any) -> bool:
+    """Whether the numbers are known now, rather than being traced."""
+    return not any(isinstance(array, jax.core.Tracer) for array in arrays)
+
+
 def as_weights(weights: Any, num_units: int, groups: "Groups | None" = None) -> Float[Array, " n"]:
     """Weights as a floating-point vector, ones for None.
 
@@ -123,7 +128,7 @@ def as_weights(weights: Any, num_units: int, groups: "Groups | None" = None) -> 
             f"`weights` must have one entry for each unit, shape ({num_units},), but its shape is "
             f"{weights.shape}."
         )
-    if groups is not None and not isinstance(weights, jax.core.Tracer):
+    if groups is not None and is_concrete(weights, groups.units):
         empty = ~np.any((np.asarray(weights)[groups.units] != 0) & np.asarray(groups.mask), axis=1)
         if empty.any():
             raise ValueError(
@@ -213,7 +218,7 @@ def as_groups(labels: Any, num_units: int) -> Groups | None:
     """
     if labels is None or isinstance(labels, Groups):
         return labels
-    if isinstance(labels, jax.core.Tracer):
+    if not is_concrete(labels):
         raise ValueError(
             "`groups` must be known when the function is compiled: close over it rather than "
             "passing it as a traced argument."

@@ -1,5 +1,7 @@
 """Exact pieces of the problem at any proportions, for use and for checking."""
 
+import math
+
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
@@ -60,7 +62,7 @@ def objective(
     omega = normalise_weights(weights, log_lik.shape[0], log_lik.dtype)
     scaled, shift = _scaled(log_lik, probs, weights)
     # Cut off far from overflow, for the derivative in the proportion of a component not in use.
-    largest = 0.5 * jnp.log(jnp.finfo(scaled.dtype).max)
+    largest = 0.5 * math.log(jnp.finfo(scaled.dtype).max)
     mix = jnp.exp(jnp.minimum(scaled, largest)) @ probs
     return -jnp.sum(omega * (jnp.log(mix) + shift))
 

@@ -121,7 +121,7 @@ def _solve(
     """Solve without derivatives and without raising."""
     problem, fault, unit = build_problem(log_lik, weights)
     if init is not None:
-        tol = jnp.sqrt(jnp.finfo(init.dtype).eps)
+        tol = float(jnp.finfo(init.dtype).eps) ** 0.5
         feasible = jnp.all(init >= 0) & (jnp.abs(jnp.sum(init) - 1) <= tol)
         fault = RESULTS.where(
             (fault == RESULTS.successful) & ~feasible, RESULTS.infeasible_init, fault

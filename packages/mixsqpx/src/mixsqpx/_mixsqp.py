@@ -199,7 +199,7 @@ def _sqp_step(problem: MixProblem, state: _Restricted) -> _Restricted:
     # the diagonal keeps its factors accurate. It damps the step (a proximal term around `probs`)
     # and does not move the optimum, whose gradient is exact. A component that explains no unit has
     # a diagonal near underflow, hence the floor.
-    eps = jnp.finfo(hess.dtype).eps
+    eps = float(jnp.finfo(hess.dtype).eps)
     diagonal = jnp.diagonal(hess)
     ridge = jnp.maximum(eps ** (2 / 3) * diagonal, eps * jnp.max(diagonal))
     hess = hess + jnp.diag(ridge)
@@ -217,7 +217,7 @@ def _line_search(
     mass = jnp.sum(step)
     target_lik = problem.mixture(target)
     relative = (target_lik - state.mix_lik) / state.mix_lik
-    slack = 4 * jnp.finfo(step.dtype).eps  # rounding of the change, of the order of eps
+    slack = 4 * float(jnp.finfo(step.dtype).eps)  # rounding of the change, of the order of eps
 
     def change(length: Float[Array, ""]) -> Float[Array, ""]:
         return length * mass - problem.weights @ jnp.log1p(length * relative)

@@ -88,7 +88,7 @@ def solve_qp(
         new = jnp.where(better, projected, clipped)
         change = jnp.where(better, change_projected, change_clipped)
         # Not if the factor failed. A change of eps is rounding: the objective is of order one.
-        new = jnp.where(change <= jnp.finfo(y.dtype).eps, new, y)
+        new = jnp.where(change <= float(jnp.finfo(y.dtype).eps), new, y)
         multipliers = hess @ new + linear
         held = new <= 0
         worst = jnp.min(jnp.where(held, multipliers, 0.0))

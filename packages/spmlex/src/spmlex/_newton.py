@@ -109,7 +109,7 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         )
         old = state.local
         # Below this a change of f is rounding; the gradient then says whether a step is good.
-        noise = 8 * jnp.finfo(new.f.dtype).eps * jnp.maximum(1.0, jnp.abs(old.f))
+        noise = 8 * float(jnp.finfo(new.f.dtype).eps) * jnp.maximum(1.0, jnp.abs(old.f))
         tiny = state.predicted <= noise
         ratio = (old.f - new.f) / jnp.where(state.predicted > 0, state.predicted, 1.0)
         closer = (new.f <= old.f + noise) & (self.norm(new.grad) < self.norm(old.grad))
@@ -133,7 +133,7 @@ class TrustRegionNewton(optx.AbstractMinimiser):
             local.grad / scale, local.hess / jnp.outer(scale, scale), radius
         )
         small = self.norm(unravel(local.grad)) <= self.atol + self.rtol * jnp.abs(local.f)
-        stuck = ~accept & (tiny | (radius <= jnp.finfo(radius.dtype).eps))
+        stuck = ~accept & (tiny | (radius <= float(jnp.finfo(radius.dtype).eps)))
         result = optx.RESULTS.where(
             stuck & ~small & ~state.first,
             optx.RESULTS.stagnation,  # pyright: ignore[reportArgumentType]
@@ -193,7 +193,7 @@ def _trust_region_step(
     c = eigvec.T @ grad
     lowest = eigval[0]
     largest = jnp.max(jnp.abs(eigval))
-    floor = jnp.finfo(grad.dtype).eps * grad.size * largest
+    floor = float(jnp.finfo(grad.dtype).eps) * grad.size * largest
     flat = jnp.abs(eigval) <= floor
 
     def step_at(shift: Scalar) -> Array:

@@ -1,0 +1,50 @@
+"""The wage panel of the examples: two of its local maxima, and normal random effects."""
+
+import importlib.util
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+PATH = Path(__file__).parents[2] / "docs" / "examples" / "wage_panel.py"
+
+
+@pytest.fixture(scope="module")
+def example():
+    spec = importlib.util.spec_from_file_location("wage_panel", PATH)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def data(example):
+    return example.load()
+
+
+# The figures have as many digits as are given; the next one rounds within half a unit.
+def test_from_the_standard_deviation_of_random_effects(example, data):
+    import spmlex
+
+    slopes = example.least_squares(data, theta=0.0)[0][1:]
+    start = example.WageModel(jnp.asarray(slopes), jnp.asarray(-1.05))
+    result = spmlex.fit(start, data, jnp.linspace(-1.5, 3.5, 101))
+    assert result.result == spmlex.RESULTS.successful
+    assert result.gap <= 1e-10
+    assert result.grad_norm <= 1e-8
+    estimates = dict(zip(example.REGRESSORS, np.asarray(result.model.beta), strict=True))
+    # Rounding may lead the search to another of the maxima, which lie between these values.
+    assert -2170.34 <= result.loglik <= -2170.17
+    assert abs(estimates["union"] - 0.1031) <= 1e-3
+    assert abs(estimates["married"] - 0.0677) <= 2e-3
+
+
+def test_normal_random_effects(example, data):
+    beta, std_errs, _, loglik = example.random_effects(data)
+    union, married = (example.REGRESSORS.index(name) for name in ("union", "married"))
+    np.testing.assert_allclose(beta[[union, married]], [0.1055, 0.0636], rtol=0, atol=5e-5)
+    np.testing.assert_allclose(std_errs[[union, married]], [0.0178, 0.0168], rtol=0, atol=5e-5)
+    assert abs(loglik + 2186.959) <= 5e-4

@@ -1,5 +1,9 @@
 import os
 
+# OpenBLAS, which JAX takes from SciPy when it is imported, waits for its threads in busy loops: on
+# a machine with other work, or under pytest -n, one solve took forty times as long as with one.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import jax
 from hypothesis import settings
 

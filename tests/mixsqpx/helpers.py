@@ -114,15 +114,22 @@ def probs_error(log_lik: ArrayLike, probs: ArrayLike, weights: ArrayLike | None 
 
 
 def check_solved(
-    log_lik: ArrayLike, weights: ArrayLike | None, solution: Any, gap_tol: float = 1e-10
+    log_lik: ArrayLike,
+    weights: ArrayLike | None,
+    solution: Any,
+    gap_tol: float = 1e-10,
+    tol: float | None = None,
 ) -> None:
-    """Result code, certificate and numbers of a successful solution, against the numpy problem."""
+    """Result code, certificate and numbers of a successful solution, against the numpy problem.
+
+    `tol` is for data whose rounding errors are not independent, which `rounding` takes them to be.
+    """
     import mixsqpx
 
     dtype = solution.probs.dtype
     ell = np.asarray(log_lik)
     n, m = ell.shape
-    tol = rounding(n, m, dtype)
+    tol = rounding(n, m, dtype) if tol is None else tol
     p = np.asarray(solution.probs, np.float64)
     assert solution.result == mixsqpx.RESULTS.successful
     assert p.shape == (m,)

@@ -7,7 +7,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from spmlex import fit, profile_ll
+from spmlex import RESULTS, fit, profile_ll
 
 from .models import Given, panel_problem
 
@@ -207,7 +207,7 @@ def test_faults_in_compiled_code_raise_with_the_same_text():
 def test_solver():
     with raises(TypeError, "`solver`", "MixSQP"):
         profile_ll(*PROBLEM, solver="mixsqp")
-    with raises(TypeError, "solver`", "MixSQP"):
+    with raises(TypeError, "`mix_solver`", "MixSQP"):
         fit(*PROBLEM, mix_solver="mixsqp")
 
 
@@ -226,6 +226,50 @@ def test_a_model_without_parameters():
         fit(model, jnp.asarray(ELL), POINTS)
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda data, supp: supp - jnp.mean(supp),
+        lambda data, supp: supp + jnp.linspace(-1.0, 1.0, supp.size),
+        lambda data, supp: jnp.sort(-supp),
+        lambda data, supp: jnp.arange(5.0),
+    ],
+)
+def test_support_points_that_are_not_treated_one_by_one(rule):
+    class Entangled(eqx.Module):
+        theta: jax.Array
+
+        def lclk(self, data, supp):
+            return -((data[:, :1] - self.theta - rule(data, supp)[None, :]) ** 2)
+
+    with raises(ValueError, "`lclk`", "one by one", "derivatives|Derivatives"):
+        fit(Entangled(jnp.array(0.1)), jnp.asarray(ELL), POINTS)
+
+
+def test_a_fit_cannot_be_traced():
+    with raises(TypeError, "`fit`", "`jit`", "`profile_ll`"):
+        jax.jit(lambda model: fit(model, DATA, SUPP).loglik)(MODEL)
+
+
+def test_numbers_that_are_no_arrays():
+    kind = type(MODEL)
+    with raises(ValueError, "nothing to estimate", "`beta` is a float", "jnp.asarray"):
+        fit(kind(0.5, 1), DATA, SUPP)
+    with raises(ValueError, "`free`", "`log_sd`", "a float", "jnp.asarray"):
+        fit(kind(MODEL.beta, 0.1), DATA, SUPP, free=kind(True, True))
+    with raises(ValueError, "`supp`", "no array", "jnp.asarray"):
+        fit(MODEL, DATA, [0.0, 1.0])
+
+
+def test_a_model_of_lower_precision_than_its_data():
+    low = jax.tree.map(lambda x: x.astype(jnp.float32), MODEL)
+    with jax.numpy_dtype_promotion("standard"):
+        result = fit(low, DATA, SUPP)
+    assert result.result == RESULTS.successful
+    assert result.model.beta.dtype == jnp.float64
+    np.testing.assert_allclose(result.loglik, fit(*PROBLEM).loglik, rtol=1e-12)
+
+
 def test_free():
     kind = type(MODEL)
     with raises(ValueError, "nothing to estimate", "`free`"):
@@ -235,10 +279,9 @@ def test_free():
     for wrong in ({"beta": True}, (True, False, True), kind((True, False), True)):
         with raises(ValueError, "`free`", "structure of `model`"):
             fit(*PROBLEM, free=wrong)
-    # Equinox's filters are booleans or functions of a leaf.
-    with raises((TypeError, ValueError), "`free`"):
+    with raises(TypeError, "`free`", "True or False", "`beta`", "a str"):
         fit(*PROBLEM, free=kind("yes", True))
-    with raises((TypeError, ValueError), "`free`"):
+    with raises(TypeError, "`free`", "`beta`", "an array of bool", "as a whole"):
         fit(*PROBLEM, free=kind(jnp.array([True, False]), True))
 
 

@@ -49,7 +49,7 @@ def objective(
     log_lik : Float[Array, "n m"]
         Log-likelihood ℓ of n units under m components; -inf allowed.
     probs : Float[Array, "m"]
-        Proportions p on the simplex.
+        Proportions p; nothing is checked but their number.
     weights : Float[Array, "n"], optional
         Observation weights; equal by default. Rows of zero weight are not looked at.
 
@@ -94,15 +94,20 @@ def optimality_gap(
     Returns
     -------
     Float[Array, ""]
-        A bound on f(p) - min f, in nats per unit weight, for any p on the simplex; +inf if a unit
-        has zero likelihood under p.
+        A bound on f(p) - min f, in nats per unit weight, for p on the simplex; +inf if a unit has
+        zero likelihood under p. NaN for a p that is not there: with a negative entry, or a sum
+        that is off one by more than the square root of the machine precision.
     """
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
     omega, ratios = _ratios(log_lik, probs, weights)
     slopes = omega @ ratios
     # A maximum alone does not promise to pass a NaN on.
-    gap = jnp.where(jnp.any(jnp.isnan(slopes)), jnp.nan, jnp.log(jnp.max(slopes)))
-    return jnp.where(objective(log_lik, probs, weights) == jnp.inf, jnp.inf, gap)
+    tol = float(jnp.finfo(probs.dtype).eps) ** 0.5
+    on_simplex = jnp.all(probs >= 0) & (jnp.abs(jnp.sum(probs) - 1) <= tol)
+    broken = jnp.any(jnp.isnan(slopes)) | ~on_simplex
+    gap = jnp.where(broken, jnp.nan, jnp.log(jnp.max(slopes)))
+    impossible = objective(log_lik, probs, weights) == jnp.inf
+    return jnp.where(on_simplex & impossible, jnp.inf, gap)
 
 
 def hessian(

@@ -11,6 +11,7 @@ from jax.custom_batching import custom_vmap
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from ._collapse import collapse
 from ._inputs import as_problem_arrays, is_concrete
 from ._mixsqp import MixSQP
 from ._problem import MixProblem, build_problem
@@ -91,9 +92,16 @@ def mixsolve(
         raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
     if not isinstance(solver, AbstractMixSolver):
         raise TypeError(f"`solver` must be a solver such as MixSQP() or EM(), not {solver!r}.")
-    solution = _solve(*lax.stop_gradient((log_lik, weights, init)), solver, max_steps)
+    solution = None
+    if is_concrete(*(x for x in (log_lik, weights, init) if x is not None)):
+        smaller = collapse(log_lik, weights)
+        if smaller is not None:
+            solution = _solve(*smaller, init, solver, max_steps)
+    # What a smaller problem has to complain about is said again of the whole one.
+    if solution is None or solution.result != RESULTS.successful:
+        solution = _solve(*lax.stop_gradient((log_lik, weights, init)), solver, max_steps)
     if throw:
-        solution = raise_on_failure(solution, solution.result, solution.stats["unit"])
+        solution = raise_on_failure(solution, solution.result, solution.stats["unit"], solution.gap)
     if is_concrete(*(x for x in (log_lik, weights) if x is not None)):
         return solution
     weights = jnp.ones(log_lik.shape[0], log_lik.dtype) if weights is None else weights
@@ -142,7 +150,7 @@ def _solve(
         result,
         {
             "num_steps": state.num_steps,
-            "num_active": jnp.sum(state.probs > 0),
+            "num_active": jnp.where(ok, jnp.sum(state.probs > 0), 0),
             "unit": unit,
         },
     )

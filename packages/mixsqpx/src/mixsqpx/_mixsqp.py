@@ -1,10 +1,13 @@
 """mixSQP: sequential quadratic programs on a working set of components."""
 
+from functools import partial
 from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from ._ladder import ladder, rung_for
@@ -12,8 +15,11 @@ from ._problem import MixProblem
 from ._qp import solve_qp
 from ._solver import AbstractMixSolver, MixState, iterate, state_at
 
-# Components of the first iterate, spread evenly over the columns.
+# Components of the first iterate, and the share of the units that they may leave unexplained.
 _NUM_START = 8
+_MOST_SHORT = 0.05
+# A unit is unexplained at less than this of the bound in `_cover`.
+_SHORT = 0.3
 # Each coarser level has every 16th row of the next, down to about a thousand rows: there its
 # optimum is a good start, and a solve costs little beside one pass over the finer level.
 _COARSENING = 16
@@ -27,6 +33,10 @@ _MIN_CANDIDATES = 4
 # gradient over all components redirect the search.
 _ROUND_STEPS = 10
 _ROUND_GAP = 0.1
+# Above this violation H is formed in single precision, two to three times as fast. Below it, the
+# small eigenvalues of H matter, and single precision costs steps.
+_ROUGH_ABOVE = 1e-4
+_ROUGH_RIDGE = 1e-6
 # Armijo's constant and the shortest step: the defaults of the R package.
 _SUFFICIENT_DECREASE = 0.01
 _MIN_STEP = 1e-8
@@ -36,7 +46,8 @@ class _Restricted(eqx.Module):
     """An iterate of the problem restricted to a working set of k components.
 
     `gradient` and `probs` are on the working set; outside it all proportions are zero. `decrease`
-    sums the changes of the objective, each computed without cancellation.
+    sums the changes of the objective, each computed without cancellation. `rough` allows single
+    precision for the Hessian, until a step with it fails to halve the violation.
     """
 
     probs: Float[Array, " k"]
@@ -45,16 +56,17 @@ class _Restricted(eqx.Module):
     num_steps: Int[Array, ""]
     decrease: Float[Array, ""]
     stuck: Bool[Array, ""]
+    rough: Bool[Array, ""]
 
 
 class MixSQP(AbstractMixSolver):
     """Sequential quadratic programming on a working set, after Kim et al. (2020).
 
     Where it differs from the R package: the Hessian is formed on a working set of components, which
-    grows up a ladder of sizes to all of them; convergence is judged by the optimality gap over all
-    components; nothing is added to the mixture likelihoods; the matrix is not replaced by one of
-    low rank; the first iterates come from subsamples of the rows; the quadratic programs may take
-    in and drop several components at once.
+    grows up a ladder of sizes to all of them, and in single precision far from the optimum;
+    convergence is judged by the optimality gap over all components; nothing is added to the mixture
+    likelihoods; the matrix is not replaced by one of low rank; the first iterates come from
+    subsamples of the rows; the quadratic programs may take in and drop several components at once.
 
     Attributes
     ----------
@@ -69,8 +81,8 @@ class MixSQP(AbstractMixSolver):
         """First iterate: `init`, or the optimum of a subsample of the rows; every unit covered."""
         if init is not None:
             return _start_at(problem, init)
-        probs = _spread(problem)
         stride = _COARSENING ** _num_levels(problem.shape[0])
+        probs = _spread(_every(stride, problem))
         while stride > 1:
             part = _every(stride, problem)
             start = _start_at(part, probs)
@@ -93,11 +105,23 @@ class MixSQP(AbstractMixSolver):
 
 
 def _spread(problem: MixProblem) -> Float[Array, " m"]:
-    """Equal proportions on a few components spread evenly over the columns."""
+    """Equal proportions on components spread evenly over the columns.
+
+    On the fewest of 8, 32, 128, … that explain most units: narrow kernels need many.
+    """
     m = problem.shape[1]
-    count = min(m, _NUM_START)
-    chosen = [j * (m - 1) // max(count - 1, 1) for j in range(count)]
-    return jnp.zeros((m,), problem.lik.dtype).at[jnp.asarray(chosen)].set(1.0 / count)
+    count, starts = min(m, _NUM_START), []
+    while True:
+        start = np.zeros(m)
+        start[[j * (m - 1) // max(count - 1, 1) for j in range(count)]] = 1.0 / count
+        starts.append(start)
+        if count == m:
+            break
+        count = min(m, 4 * count)
+    starts = jnp.asarray(np.stack(starts), problem.lik.dtype)
+    short = problem.lik @ starts.T < _SHORT * problem.weights[:, None]
+    share = problem.weights @ short.astype(problem.lik.dtype)
+    return starts[jnp.argmax((share <= _MOST_SHORT).at[-1].set(True))]
 
 
 def _num_levels(num_units: int) -> int:
@@ -126,7 +150,7 @@ def _cover(
     uᵢ), and the Hessian may overflow. At less than 0.3 of the bound the added mass pays for itself:
     the unit gains ωᵢ log(1 + 1/0.3) = 1.47 ωᵢ, and the others lose ωᵢ at most.
     """
-    bound = 0.3 * problem.weights
+    bound = _SHORT * problem.weights
 
     def add(
         probs: Float[Array, " m"], mix_lik: Float[Array, " n"]
@@ -165,7 +189,8 @@ def _round(problem: MixProblem, state: MixState, size: int) -> MixState:
     """Quadratic programs on one working set of a given size."""
     members = lax.top_k(_score(state), size)[1]
     part = MixProblem(problem.lik[:, members], problem.row_max, problem.weights)
-    gap_tol = _ROUND_GAP * jnp.max(-state.gradient)
+    worst = jnp.max(-state.gradient)
+    gap_tol = _ROUND_GAP * worst
     first = _Restricted(
         state.probs[members],
         state.mix_lik,
@@ -173,6 +198,7 @@ def _round(problem: MixProblem, state: MixState, size: int) -> MixState:
         jnp.asarray(0),
         jnp.zeros_like(gap_tol),
         jnp.asarray(False),
+        (worst > _ROUGH_ABOVE) & (state.num_stalled == 0),
     )
 
     def unfinished(inner: _Restricted) -> Bool[Array, ""]:
@@ -181,7 +207,7 @@ def _round(problem: MixProblem, state: MixState, size: int) -> MixState:
 
     last = lax.while_loop(unfinished, lambda inner: _sqp_step(part, inner), first)
     gradient = problem.gradient(last.mix_lik)
-    better = (last.decrease < 0) | (jnp.max(-gradient) < jnp.max(-state.gradient))
+    better = (last.decrease < 0) | (jnp.max(-gradient) < worst)
     return MixState(
         jnp.zeros_like(state.probs).at[members].set(last.probs),
         last.mix_lik,
@@ -193,19 +219,34 @@ def _round(problem: MixProblem, state: MixState, size: int) -> MixState:
 
 def _sqp_step(problem: MixProblem, state: _Restricted) -> _Restricted:
     """One quadratic program and line search on the working set (Kim et al. 2020, algorithm 1)."""
-    scaled = problem.lik * (jnp.sqrt(problem.weights) / state.mix_lik)[:, None]
-    hess = scaled.T @ scaled
-    # Neighbouring components are nearly equal, and H numerically singular: a ridge at eps^(2/3) of
-    # the diagonal keeps its factors accurate. It damps the step (a proximal term around `probs`)
-    # and does not move the optimum, whose gradient is exact. A component that explains no unit has
-    # a diagonal near underflow, hence the floor.
-    eps = float(jnp.finfo(hess.dtype).eps)
-    diagonal = jnp.diagonal(hess)
-    ridge = jnp.maximum(eps ** (2 / 3) * diagonal, eps * jnp.max(diagonal))
-    hess = hess + jnp.diag(ridge)
+    hess = _damped_hessian(problem, state)
     linear = state.gradient - hess @ state.probs
     target = solve_qp(hess, linear, state.probs, 1e-3 * jnp.max(-state.gradient))
     return _line_search(problem, state, target)
+
+
+def _damped_hessian(problem: MixProblem, state: _Restricted) -> Float[Array, "k k"]:
+    """H = Σᵢ ωᵢ aᵢ aᵢᵀ/uᵢ² with a ridge, at the precision that the round asks for.
+
+    Neighbouring components are nearly equal, and H numerically singular: the ridge, above the
+    rounding errors of H, keeps its factors accurate. It damps the step (a proximal term around
+    `probs`) and does not move the optimum, whose gradient is exact. A component that explains no
+    unit has a diagonal near underflow, hence the floor.
+    """
+    dtype = problem.lik.dtype
+    scale = jnp.sqrt(problem.weights) / state.mix_lik
+
+    def product(precision: DTypeLike, ridge: float) -> Float[Array, "k k"]:
+        scaled = (problem.lik * scale[:, None]).astype(precision)
+        hess = (scaled.T @ scaled).astype(dtype)
+        diagonal = jnp.diagonal(hess)
+        floor = float(jnp.finfo(precision).eps) * jnp.max(diagonal)
+        return hess + jnp.diag(jnp.maximum(ridge * diagonal, floor))
+
+    exact = partial(product, dtype, float(jnp.finfo(dtype).eps) ** (2 / 3))
+    if jnp.finfo(dtype).bits <= 32:
+        return exact()
+    return lax.cond(state.rough, partial(product, jnp.float32, _ROUGH_RIDGE), exact)
 
 
 def _line_search(
@@ -241,11 +282,14 @@ def _line_search(
     probs = jnp.where(usable, probs / total, state.probs)
     mix_lik = jnp.where(usable, mix_lik / total, state.mix_lik)
     probs, mix_lik = _cover(problem, probs, mix_lik)
+    gradient = problem.gradient(mix_lik)
+    halved = jnp.max(-gradient) < 0.5 * jnp.max(-state.gradient)
     return _Restricted(
         probs,
         mix_lik,
-        problem.gradient(mix_lik),
+        gradient,
         state.num_steps + 1,
         state.decrease + jnp.where(usable, value, 0.0),
         ~usable | ~(slope < 0),
+        state.rough & halved,
     )

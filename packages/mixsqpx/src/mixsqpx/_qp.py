@@ -6,6 +6,9 @@ import lineax as lx
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+# Lengths tried on the way to a target that is not feasible.
+_LENGTHS = tuple(0.5**i for i in range(12))
+
 
 class _QPState(eqx.Module):
     y: Float[Array, " k"]
@@ -29,12 +32,20 @@ def _minimise_free(
     return lx.linear_solve(operator, rhs, lx.Cholesky(), throw=False).value
 
 
-def _clip_at_first(y: Float[Array, " k"], target: Float[Array, " k"]) -> Float[Array, " k"]:
-    """The last feasible point on the way from y to the target, what blocks it exactly zero."""
+def _shorten(y: Float[Array, " k"], target: Float[Array, " k"]) -> Float[Array, "c k"]:
+    """Feasible points on the way from y to a target that is not feasible.
+
+    On the way that is bent along the boundary, at lengths 1, ½, ¼, …: those may drop many variables
+    at once (Bertsekas, 1982). And the last point of the straight way, what blocks it exactly zero:
+    always a descent, and drops one.
+    """
     blocks = target < 0
     ratio = jnp.where(blocks, y / jnp.where(blocks, y - target, 1.0), jnp.inf)
-    length = jnp.minimum(jnp.min(ratio), 1.0)
-    return jnp.where(ratio <= length, 0.0, y + length * (target - y))
+    first = jnp.minimum(jnp.min(ratio), 1.0)
+    clipped = jnp.where(ratio <= first, 0.0, y + first * (target - y))
+    length = jnp.asarray(_LENGTHS, y.dtype)[:, None]
+    bent = jnp.maximum(y[None, :] + length * (target - y)[None, :], 0.0)
+    return jnp.concatenate([bent, clipped[None, :]])
 
 
 def solve_qp(
@@ -45,9 +56,8 @@ def solve_qp(
 ) -> Float[Array, " k"]:
     """Decrease ½ yᵀHy + bᵀy over y >= 0, from a feasible start, to the minimum or close to it.
 
-    Each pivot solves for the minimum on the free variables. Where that is infeasible, the better of
-    two feasible points is taken: its projection (drops many variables at once) and the last point
-    before the boundary (always a descent, and drops one). At the minimum on the free variables,
+    Each pivot solves for the minimum on the free variables. Where that is infeasible, the best of
+    several feasible points on the way is taken (`_shorten`). At the minimum on the free variables,
     those whose multiplier is below `-tol` are freed: all that are at least half as bad as the
     worst, or, once a pivot has made no progress, the worst alone, which always makes some.
 
@@ -71,25 +81,21 @@ def solve_qp(
     """
     max_pivots = 3 * hess.shape[0] + 10  # a cycle is impossible, a long tail is not worth its time
 
-    def decrease(y, slope, candidate):
-        step = candidate - y
-        return step @ slope + 0.5 * step @ (hess @ step)
-
     def body(state: _QPState) -> _QPState:
         y = state.y
         slope = hess @ y + linear
         target = _minimise_free(hess, linear, state.free)
         interior = jnp.all(target >= 0)
-        projected = jnp.maximum(target, 0.0)
-        clipped = _clip_at_first(y, target)
-        change_projected = decrease(y, slope, projected)
-        change_clipped = decrease(y, slope, clipped)
-        better = change_projected <= change_clipped
-        new = jnp.where(better, projected, clipped)
-        change = jnp.where(better, change_projected, change_clipped)
+        points = _shorten(y, target)
+        steps = points - y[None, :]
+        turned = steps @ hess
+        changes = steps @ slope + 0.5 * jnp.sum(steps * turned, axis=1)
+        best = jnp.argmin(changes)
         # Not if the factor failed. A change of eps is rounding: the objective is of order one.
-        new = jnp.where(change <= float(jnp.finfo(y.dtype).eps), new, y)
-        multipliers = hess @ new + linear
+        change = changes[best]
+        usable = change <= float(jnp.finfo(y.dtype).eps)
+        new = jnp.where(usable, points[best], y)
+        multipliers = slope + jnp.where(usable, turned[best], 0.0)
         held = new <= 0
         worst = jnp.min(jnp.where(held, multipliers, 0.0))
         stuck = state.one_at_a_time | ~(change < 0)

@@ -1,6 +1,7 @@
 """What a solve returns, and the ways in which it can end."""
 
 import equinox as eqx
+import jax
 import lineax as lx
 from jaxtyping import Array, Float, PyTree
 
@@ -63,3 +64,15 @@ class MixSolution(eqx.Module):
     gradient: Float[Array, " m"]
     result: RESULTS
     stats: dict[str, PyTree[Array]]
+
+    def __str__(self) -> str:
+        if self.probs.ndim != 1 or isinstance(self.probs, jax.core.Tracer):
+            return repr(self)
+        ending = (
+            "converged" if self.result == RESULTS.successful else f"FAILED: {RESULTS[self.result]}"
+        )
+        return (
+            f"Mixture of {self.stats['num_active']} of {self.probs.size} components, "
+            f"objective {self.objective:.10g}, optimality gap {self.gap:.1e}, "
+            f"{self.stats['num_steps']} steps, {ending}"
+        )

@@ -56,6 +56,12 @@ class AbstractMixSolver(eqx.Module):
     # Whether a component that starts at zero can enter the mixture.
     starts_anywhere: ClassVar[bool]
 
+    def __check_init__(self) -> None:
+        """Refuse a tolerance that nothing could be compared with."""
+        tol = self.gap_tol
+        if tol is not None and (not isinstance(tol, float | int) or tol != tol):
+            raise ValueError(f"`gap_tol` must be a number or None, but it is {tol!r}.")
+
     @abc.abstractmethod
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
         """First iterate, from a given point of the simplex or the solver's own."""

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from ._inputs import is_concrete
 from ._solution import RESULTS
@@ -32,17 +32,19 @@ _CODES_OF_INPUT = frozenset(int(_code(member)) for member in _FAULTS_OF_INPUT)
 _SUCCESS = int(_code(RESULTS.successful))
 
 
-def _raise_for(code: int, unit: int) -> None:
+def _raise_for(code: int, unit: int, gap: float) -> None:
     """Raise the error of one result code, if it is one."""
     if code == _SUCCESS:
         return
     message = RESULTS[eqx.tree_at(_code, RESULTS.successful, np.asarray(code))]
     if unit >= 0:
         message = f"{message} First unit at fault: {unit} (counting from zero)."
-    raise (ValueError if code in _CODES_OF_INPUT else RuntimeError)(message)
+    if code in _CODES_OF_INPUT:
+        raise ValueError(message)
+    raise RuntimeError(f"{message} The gap is {gap:.1e}.")
 
 
-def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""]) -> T:
+def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""], gap: Float[Array, ""]) -> T:
     """Return `value` unless the result is a failure: then raise it.
 
     Under a JAX transformation the error comes when the computation runs, wrapped by JAX, with the
@@ -56,6 +58,8 @@ def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""]) -> T:
         Of a solve.
     unit : Int[Array, ""]
         The unit at fault, for the message; -1 for none.
+    gap : Float[Array, ""]
+        The optimality gap that was reached, for the message.
 
     Raises
     ------
@@ -65,18 +69,18 @@ def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""]) -> T:
         For any other failure.
     """
     code = _code(result)
-    if is_concrete(code, unit):
-        _raise_for(int(code), int(unit))
+    if is_concrete(code, unit, gap):
+        _raise_for(int(code), int(unit), float(gap))
         return value
 
-    def check(code: ArrayLike, unit: ArrayLike, value: T) -> T:
-        for one, where in np.broadcast(np.asarray(code), np.asarray(unit)):
-            _raise_for(int(one), int(where))
+    def check(code: ArrayLike, unit: ArrayLike, gap: ArrayLike, value: T) -> T:
+        for one, where, reached in np.broadcast(*map(np.asarray, (code, unit, gap))):
+            _raise_for(int(one), int(where), float(reached))
         return value
 
     def call(value: T) -> T:
         struct = jax.eval_shape(lambda: value)
-        return jax.pure_callback(check, struct, code, unit, value, vmap_method="broadcast_all")
+        return jax.pure_callback(check, struct, code, unit, gap, value, vmap_method="broadcast_all")
 
     # `unvmap_any` keeps the branch a branch under `vmap`, and the callback out of a good solve.
     return lax.cond(eqxi.unvmap_any(code != _SUCCESS), call, lambda value: value, value)

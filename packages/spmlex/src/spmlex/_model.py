@@ -26,7 +26,10 @@ def leading_length(tree: PyTree, name: str) -> int:
     """
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array))
     if not leaves:
-        raise ValueError(f"`{name}` holds no array.")
+        raise ValueError(
+            f"`{name}` holds no array. Numbers and lists of numbers are not arrays: write "
+            "`jnp.asarray(...)`."
+        )
     lengths: dict[int, str] = {}
     for path, leaf in leaves:
         where = f"{name}{jax.tree_util.keystr(path)}"
@@ -170,15 +173,53 @@ def split_model(model: Any, free: PyTree[bool] | None) -> tuple[PyTree, PyTree]:
     """
     params, rest = eqx.partition(model, eqx.is_inexact_array)
     if free is not None:
-        try:
-            params, held = eqx.partition(params, free)
-        except ValueError as error:
-            raise ValueError(f"`free` must have the structure of `model`: {error}") from error
+        _check_free(model, free)
+        params, held = eqx.partition(params, free)
         rest = eqx.combine(held, rest)
     if not jax.tree.leaves(params):
-        which = "floating-point array leaf" if free is None else "leaf that `free` lets vary"
-        raise ValueError(f"There is nothing to estimate: `model` has no {which}.")
+        if free is not None:
+            raise ValueError("There is nothing to estimate: `free` holds every leaf of `model`.")
+        leaves = jax.tree_util.tree_leaves_with_path(model)
+        found = [f"`{_name(path)}` is {_describe(leaf)}" for path, leaf in leaves]
+        raise ValueError(
+            "There is nothing to estimate: `model` has no leaf that is a floating-point array. "
+            + ("; ".join(found) + ". Write `jnp.asarray(...)`." if found else "It has no leaf.")
+        )
     return params, rest
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path).lstrip(".") or "model"
+
+
+def _describe(leaf: Any) -> str:
+    dtype = getattr(leaf, "dtype", None)
+    return f"a {type(leaf).__name__}" if dtype is None else f"an array of {dtype}"
+
+
+def _check_free(model: Any, free: PyTree[bool]) -> None:
+    """Refuse a `free` that is no prefix of the model, or frees what cannot vary."""
+
+    def check(path: Any, wanted: Any, part: Any) -> None:
+        if not isinstance(wanted, bool):
+            raise TypeError(
+                f"`free` must hold True or False for each leaf of `model`, but at `{_name(path)}` "
+                f"it holds {_describe(wanted)}. A leaf is estimated or held as a whole: split an "
+                "array of which only some entries are to be estimated."
+            )
+        leaves = jax.tree.leaves(part)
+        if wanted and leaves and not any(map(eqx.is_inexact_array, leaves)):
+            raise ValueError(
+                f"`free` asks to estimate `{_name(path)}`, which is {_describe(leaves[0])}. Only "
+                "floating-point arrays can be estimated: write `jnp.asarray(...)`."
+            )
+
+    try:
+        jax.tree_util.tree_map_with_path(check, free, model)
+    except ValueError as error:
+        if str(error).startswith("`free`"):
+            raise
+        raise ValueError(f"`free` must have the structure of `model`. {error}") from None
 
 
 class Groups(eqx.Module):
@@ -230,7 +271,10 @@ def as_groups(labels: Any, num_units: int) -> Groups | None:
             f"{labels.shape}."
         )
     if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"`groups` must hold integers, but its dtype is {labels.dtype}.")
+        raise ValueError(
+            f"`groups` must hold integers, but its dtype is {labels.dtype}. For others, write "
+            "`np.unique(labels, return_inverse=True)[1]`."
+        )
     if labels.min() < 0:
         raise ValueError(f"`groups` must be labelled from zero, but holds {labels.min()}.")
     counts = np.bincount(labels)

@@ -87,16 +87,18 @@ def profile_ll(
     to be minimised, by any minimiser that takes `fun(params, *args)` with an auxiliary output.
 
     It is a `jax.custom_vjp`, differentiable in reverse mode, and forward over reverse: `jax.grad`,
-    `jax.jacrev` and `jax.hessian` are exact. The gradient of `value` is that of the envelope
-    theorem; `probs` moves by the implicit function theorem, and with it every second derivative.
-    The reverse pass evaluates `lclk` at the active support points alone.
+    `jax.jacrev` and `jax.hessian` are exact, `jax.jvp` and `jax.jacfwd` by themselves are refused.
+    The gradient of `value` is that of the envelope theorem; `probs` moves by the implicit function
+    theorem, and with it every second derivative. The reverse pass evaluates `lclk` at the active
+    support points alone.
 
     Parameters
     ----------
     model : PyTree with a method `lclk(data, supp) -> (n, m)`
         The floating-point array leaves are the parameters θ. `lclk` returns the log conditional
         likelihood of each unit at each support point, and treats the support points one by one:
-        column j depends on the j-th alone.
+        column j depends on the j-th alone. That is not checked here (`fit` does), and where it
+        does not hold the derivatives are wrong.
     data : PyTree
         Arrays with the n units on the leading axis.
     supp : PyTree
@@ -146,6 +148,8 @@ def solve_profile(
 ) -> Profile:
     """`profile_ll`, with all that is known about the inner solve, and a choice of raising."""
     model, data, supp = as_arrays((model, data, supp))
+    if not isinstance(solver, AbstractMixSolver | None):
+        raise TypeError(f"`solver` must be a solver such as MixSQP(), not {solver!r}.")
     n = leading_length(data, "data")
     groups = as_groups(groups, n)
     is_weighted = weights is not None
@@ -228,7 +232,7 @@ def _solve(
     if throw:
         in_group = each.stats["unit"][first_failure]
         unit = jnp.where(in_group >= 0, groups.units[first_failure, in_group], -1)
-        each = raise_on_failure(each, result, unit)
+        each = raise_on_failure(each, result, unit, each.gap[first_failure])
     return Profile(
         share @ each.objective,
         each.probs.T,

@@ -5,19 +5,24 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 _FIRST, _RATIO = 16, 2.5
+# A Hessian of all components costs n m² multiplications. With fewer than this, less than two
+# milliseconds, a size in between would save less than the time it takes to compile.
+_MIN_WORK = 50_000_000
 
 
-def ladder(num_components: int) -> tuple[int, ...]:
+def ladder(num_units: int, num_components: int) -> tuple[int, ...]:
     """Sizes 16, 40, 100, 250, … and all components, which nothing overflows.
 
     A size above two thirds of all is left out: it would save little, and each costs compile time.
+    For the same reason a small problem has no size between the first and the last.
     """
+    n, m = num_units, num_components
     sizes = []
     size = _FIRST
-    while 3 * size <= 2 * num_components:
+    while 3 * size <= 2 * m and not (sizes and n * m * m <= _MIN_WORK):
         sizes.append(size)
         size = int(size * _RATIO)
-    return (*sizes, num_components)
+    return (*sizes, m)
 
 
 def rung_for(wanted: Int[Array, ""], sizes: tuple[int, ...]) -> Int[Array, ""]:

@@ -112,7 +112,7 @@ def mixsolve(
         probs = jnp.zeros_like(solution.probs).at[members].set(moved, unique_indices=True)
         return probs, attach_objective(log_lik, weights, kept, solution.objective)
 
-    probs, objective = on_active(attach, solution.probs, log_lik, weights)
+    probs, objective = on_active(attach, solution.probs, log_lik.shape[0], log_lik, weights)
     return MixSolution(
         probs, objective, solution.gap, solution.gradient, solution.result, solution.stats
     )

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import ClassVar
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -15,9 +14,9 @@ from ._problem import MixProblem
 from ._qp import solve_qp
 from ._solver import AbstractMixSolver, MixState, iterate, state_at
 
-# Components of the first iterate, and the share of the units that they may leave unexplained.
+# Components of the first iterate, and how much worse than more of them they may be, in nats.
 _NUM_START = 8
-_MOST_SHORT = 0.05
+_START_LOSS = 0.1
 # A unit is unexplained at less than this of the bound in `_cover`.
 _SHORT = 0.3
 # Each coarser level has every 16th row of the next, down to about a thousand rows: there its
@@ -27,36 +26,20 @@ _COARSEST = 1000
 # The optimum of a sample of s rows leaves a gap of the order of (active components)/s on the whole.
 _COARSE_GAP = 1e-3
 _COARSE_STEPS = 50
+# Multipliers of a quadratic program are solved for to a part of the largest violation, v: to v
+# itself within these bounds. Far from the optimum the quadratic is not worth more.
+_QP_FINEST, _QP_COARSEST = 1e-3, 0.1
 # Candidates that a working set should hold besides the positive components.
 _MIN_CANDIDATES = 4
-# Quadratic programs on one working set: enough to pay for gathering it, few enough to let the
-# gradient over all components redirect the search.
-_ROUND_STEPS = 10
-_ROUND_GAP = 0.1
 # Above this violation H is formed in single precision, two to three times as fast. Below it, the
 # small eigenvalues of H matter, and single precision costs steps.
 _ROUGH_ABOVE = 1e-4
 _ROUGH_RIDGE = 1e-6
+# Below this number of multiplications it is not worth compiling both.
+_ROUGH_WORK = 4_000_000
 # Armijo's constant and the shortest step: the defaults of the R package.
 _SUFFICIENT_DECREASE = 0.01
 _MIN_STEP = 1e-8
-
-
-class _Restricted(eqx.Module):
-    """An iterate of the problem restricted to a working set of k components.
-
-    `gradient` and `probs` are on the working set; outside it all proportions are zero. `decrease`
-    sums the changes of the objective, each computed without cancellation. `rough` allows single
-    precision for the Hessian, until a step with it fails to halve the violation.
-    """
-
-    probs: Float[Array, " k"]
-    mix_lik: Float[Array, " n"]
-    gradient: Float[Array, " k"]
-    num_steps: Int[Array, ""]
-    decrease: Float[Array, ""]
-    stuck: Bool[Array, ""]
-    rough: Bool[Array, ""]
 
 
 class MixSQP(AbstractMixSolver):
@@ -91,23 +74,26 @@ class MixSQP(AbstractMixSolver):
         return _start_at(problem, probs)
 
     def step(self, problem: MixProblem, state: MixState) -> MixState:
-        """One round: choose a working set, and solve on it about ten times more exactly.
+        """One quadratic program on a working set, and a line search (Kim et al., algorithm 1).
 
         The smallest rung of the ladder is taken that holds all positive components and some of the
         candidates, so proportions outside the working set are always zero.
         """
-        sizes = ladder(problem.shape[1])
+        sizes = ladder(*problem.shape)
         num_positive = jnp.sum(state.probs > 0)
         num_candidates = jnp.sum((state.probs <= 0) & (state.gradient < 0))
         wanted = num_positive + jnp.minimum(num_candidates, _MIN_CANDIDATES + num_positive // 4)
-        branches = [lambda p, s, size=size: _round(p, s, size) for size in sizes]
-        return lax.switch(rung_for(wanted, sizes), branches, problem, state)
+        order = jnp.argsort(-_score(state))
+        branches = [partial(_subproblem, size=size) for size in sizes]
+        target, target_lik = lax.switch(rung_for(wanted, sizes), branches, problem, state, order)
+        return _line_search(problem, state, target, target_lik)
 
 
 def _spread(problem: MixProblem) -> Float[Array, " m"]:
     """Equal proportions on components spread evenly over the columns.
 
-    On the fewest of 8, 32, 128, … that explain most units: narrow kernels need many.
+    On the fewest of 8, 32, 128, … with which the objective is about as low as with any number of
+    them: narrow kernels need many.
     """
     m = problem.shape[1]
     count, starts = min(m, _NUM_START), []
@@ -119,9 +105,9 @@ def _spread(problem: MixProblem) -> Float[Array, " m"]:
             break
         count = min(m, 4 * count)
     starts = jnp.asarray(np.stack(starts), problem.lik.dtype)
-    short = problem.lik @ starts.T < _SHORT * problem.weights[:, None]
-    share = problem.weights @ short.astype(problem.lik.dtype)
-    return starts[jnp.argmax((share <= _MOST_SHORT).at[-1].set(True))]
+    tiny = float(jnp.finfo(starts.dtype).tiny)  # for a unit that a start does not explain
+    loss = -problem.weights @ jnp.log(jnp.maximum(problem.lik @ starts.T, tiny))
+    return starts[jnp.argmax(loss <= jnp.min(loss) + _START_LOSS)]
 
 
 def _num_levels(num_units: int) -> int:
@@ -185,56 +171,36 @@ def _score(state: MixState) -> Float[Array, " m"]:
     return jnp.where(state.probs > 0, jnp.inf, score)
 
 
-def _round(problem: MixProblem, state: MixState, size: int) -> MixState:
-    """Quadratic programs on one working set of a given size."""
-    members = lax.top_k(_score(state), size)[1]
-    part = MixProblem(problem.lik[:, members], problem.row_max, problem.weights)
+def _subproblem(
+    problem: MixProblem, state: MixState, order: Int[Array, " m"], *, size: int
+) -> tuple[Float[Array, " m"], Float[Array, " n"]]:
+    """Minimiser of the quadratic model over the first components of an order, and its mixture."""
+    if size == order.size:
+        members, part = jnp.arange(size), problem
+    else:
+        members = order[:size]
+        part = MixProblem(problem.lik[:, members], problem.row_max, problem.weights)
+    probs, gradient = state.probs[members], state.gradient[members]
     worst = jnp.max(-state.gradient)
-    gap_tol = _ROUND_GAP * worst
-    first = _Restricted(
-        state.probs[members],
-        state.mix_lik,
-        state.gradient[members],
-        jnp.asarray(0),
-        jnp.zeros_like(gap_tol),
-        jnp.asarray(False),
-        (worst > _ROUGH_ABOVE) & (state.num_stalled == 0),
-    )
-
-    def unfinished(inner: _Restricted) -> Bool[Array, ""]:
-        worse = jnp.max(-inner.gradient) > gap_tol
-        return worse & (inner.num_steps < _ROUND_STEPS) & ~inner.stuck
-
-    last = lax.while_loop(unfinished, lambda inner: _sqp_step(part, inner), first)
-    gradient = problem.gradient(last.mix_lik)
-    better = (last.decrease < 0) | (jnp.max(-gradient) < worst)
-    return MixState(
-        jnp.zeros_like(state.probs).at[members].set(last.probs),
-        last.mix_lik,
-        gradient,
-        state.num_steps + jnp.maximum(last.num_steps, 1),
-        jnp.where(better, 0, state.num_stalled + 1),
-    )
+    rough = (worst > _ROUGH_ABOVE) & ~state.slow
+    hess = _damped_hessian(part, state.mix_lik, rough)
+    tol = worst * jnp.clip(worst, _QP_FINEST, _QP_COARSEST)
+    target = solve_qp(hess, gradient - hess @ probs, probs, tol)
+    return jnp.zeros_like(state.probs).at[members].set(target), part.mixture(target)
 
 
-def _sqp_step(problem: MixProblem, state: _Restricted) -> _Restricted:
-    """One quadratic program and line search on the working set (Kim et al. 2020, algorithm 1)."""
-    hess = _damped_hessian(problem, state)
-    linear = state.gradient - hess @ state.probs
-    target = solve_qp(hess, linear, state.probs, 1e-3 * jnp.max(-state.gradient))
-    return _line_search(problem, state, target)
-
-
-def _damped_hessian(problem: MixProblem, state: _Restricted) -> Float[Array, "k k"]:
-    """H = Σᵢ ωᵢ aᵢ aᵢᵀ/uᵢ² with a ridge, at the precision that the round asks for.
+def _damped_hessian(
+    problem: MixProblem, mix_lik: Float[Array, " n"], rough: Bool[Array, ""]
+) -> Float[Array, "k k"]:
+    """H = Σᵢ ωᵢ aᵢ aᵢᵀ/uᵢ² with a ridge, in single precision if `rough`.
 
     Neighbouring components are nearly equal, and H numerically singular: the ridge, above the
     rounding errors of H, keeps its factors accurate. It damps the step (a proximal term around
     `probs`) and does not move the optimum, whose gradient is exact. A component that explains no
     unit has a diagonal near underflow, hence the floor.
     """
-    dtype = problem.lik.dtype
-    scale = jnp.sqrt(problem.weights) / state.mix_lik
+    dtype, (n, k) = problem.lik.dtype, problem.shape
+    scale = jnp.sqrt(problem.weights) / mix_lik
 
     def product(precision: DTypeLike, ridge: float) -> Float[Array, "k k"]:
         scaled = (problem.lik * scale[:, None]).astype(precision)
@@ -244,34 +210,37 @@ def _damped_hessian(problem: MixProblem, state: _Restricted) -> Float[Array, "k 
         return hess + jnp.diag(jnp.maximum(ridge * diagonal, floor))
 
     exact = partial(product, dtype, float(jnp.finfo(dtype).eps) ** (2 / 3))
-    if jnp.finfo(dtype).bits <= 32:
+    if jnp.finfo(dtype).bits <= 32 or n * k * k < _ROUGH_WORK:
         return exact()
-    return lax.cond(state.rough, partial(product, jnp.float32, _ROUGH_RIDGE), exact)
+    return lax.cond(rough, partial(product, jnp.float32, _ROUGH_RIDGE), exact)
 
 
 def _line_search(
-    problem: MixProblem, state: _Restricted, target: Float[Array, " k"]
-) -> _Restricted:
+    problem: MixProblem,
+    state: MixState,
+    target: Float[Array, " m"],
+    target_lik: Float[Array, " n"],
+) -> MixState:
     """Halve the step to the target until Armijo's condition holds; then rescale, and cover."""
     step = target - state.probs
     slope = state.gradient @ step
     mass = jnp.sum(step)
-    target_lik = problem.mixture(target)
     relative = (target_lik - state.mix_lik) / state.mix_lik
     slack = 4 * float(jnp.finfo(step.dtype).eps)  # rounding of the change, of the order of eps
 
-    def change(length: Float[Array, ""]) -> Float[Array, ""]:
-        return length * mass - problem.weights @ jnp.log1p(length * relative)
-
     def too_long(carry: tuple[Float[Array, ""], Float[Array, ""]]) -> Bool[Array, ""]:
-        length, value = carry
-        enough = value <= _SUFFICIENT_DECREASE * length * slope + slack
+        length, change = carry
+        enough = change <= _SUFFICIENT_DECREASE * length * slope + slack
         return ~enough & (length > _MIN_STEP)
 
-    one = jnp.ones_like(slope)
-    length, value = lax.while_loop(
-        too_long, lambda carry: (carry[0] / 2, change(carry[0] / 2)), (one, change(one))
-    )
+    def halve(
+        carry: tuple[Float[Array, ""], Float[Array, ""]],
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        length = carry[0] / 2
+        return length, length * mass - problem.weights @ jnp.log1p(length * relative)
+
+    start = (jnp.full_like(slope, 2.0), jnp.full_like(slope, jnp.inf))
+    length, change = lax.while_loop(too_long, halve, start)
     # The full step is the target itself, with its exact zeros.
     full = length == 1
     probs = jnp.where(full, target, state.probs + length * step)
@@ -283,13 +252,15 @@ def _line_search(
     mix_lik = jnp.where(usable, mix_lik / total, state.mix_lik)
     probs, mix_lik = _cover(problem, probs, mix_lik)
     gradient = problem.gradient(mix_lik)
-    halved = jnp.max(-gradient) < 0.5 * jnp.max(-state.gradient)
-    return _Restricted(
+    before, after = jnp.max(-state.gradient), jnp.max(-gradient)
+    # The quadratic program left no slope at the components it gave mass; new ones may violate.
+    left = jnp.max(jnp.where(probs > 0, jnp.abs(gradient), 0.0))
+    better = (usable & (change < 0)) | (after < before)
+    return MixState(
         probs,
         mix_lik,
         gradient,
         state.num_steps + 1,
-        state.decrease + jnp.where(usable, value, 0.0),
-        ~usable | ~(slope < 0),
-        state.rough & halved,
+        jnp.where(better, 0, state.num_stalled + 1),
+        ~(left < 0.5 * before),
     )

@@ -11,7 +11,10 @@ _LENGTHS = tuple(0.5**i for i in range(12))
 
 
 class _QPState(eqx.Module):
+    """`slope` is the gradient Hy + b of the quadratic."""
+
     y: Float[Array, " k"]
+    slope: Float[Array, " k"]
     free: Bool[Array, " k"]
     one_at_a_time: Bool[Array, ""]
     num_pivots: Int[Array, ""]
@@ -35,17 +38,15 @@ def _minimise_free(
 def _shorten(y: Float[Array, " k"], target: Float[Array, " k"]) -> Float[Array, "c k"]:
     """Feasible points on the way from y to a target that is not feasible.
 
-    On the way that is bent along the boundary, at lengths 1, ½, ¼, …: those may drop many variables
-    at once (Bertsekas, 1982). And the last point of the straight way, what blocks it exactly zero:
-    always a descent, and drops one.
+    The way is bent along the boundary. The points at lengths 1, ½, ¼, … may drop many variables at
+    once (Bertsekas, 1982); the one where the first variable is dropped is always a descent.
     """
-    blocks = target < 0
-    ratio = jnp.where(blocks, y / jnp.where(blocks, y - target, 1.0), jnp.inf)
-    first = jnp.minimum(jnp.min(ratio), 1.0)
-    clipped = jnp.where(ratio <= first, 0.0, y + first * (target - y))
-    length = jnp.asarray(_LENGTHS, y.dtype)[:, None]
-    bent = jnp.maximum(y[None, :] + length * (target - y)[None, :], 0.0)
-    return jnp.concatenate([bent, clipped[None, :]])
+    step = target - y
+    first = jnp.min(jnp.where(target < 0, -y / step, 1.0))
+    length = jnp.append(jnp.asarray(_LENGTHS, y.dtype), first)[:, None]
+    points = y[None, :] + length * step[None, :]
+    # What is dropped, and not left at a rounding error above zero.
+    return jnp.where(points > 4 * float(jnp.finfo(y.dtype).eps) * y[None, :], points, 0.0)
 
 
 def solve_qp(
@@ -82,14 +83,13 @@ def solve_qp(
     max_pivots = 3 * hess.shape[0] + 10  # a cycle is impossible, a long tail is not worth its time
 
     def body(state: _QPState) -> _QPState:
-        y = state.y
-        slope = hess @ y + linear
+        y, slope = state.y, state.slope
         target = _minimise_free(hess, linear, state.free)
         interior = jnp.all(target >= 0)
         points = _shorten(y, target)
         steps = points - y[None, :]
         turned = steps @ hess
-        changes = steps @ slope + 0.5 * jnp.sum(steps * turned, axis=1)
+        changes = jnp.sum(steps * (slope[None, :] + 0.5 * turned), axis=1)
         best = jnp.argmin(changes)
         # Not if the factor failed. A change of eps is rounding: the objective is of order one.
         change = changes[best]
@@ -103,10 +103,16 @@ def solve_qp(
         enter = held & (multipliers <= cut) & (worst < -tol) & interior
         finished = interior & (worst >= -tol)
         return _QPState(
-            new, ~held | enter, stuck, state.num_pivots + 1, finished | ~jnp.all(jnp.isfinite(new))
+            new,
+            multipliers,
+            ~held | enter,
+            stuck,
+            state.num_pivots + 1,
+            finished | ~jnp.all(jnp.isfinite(new)),
         )
 
-    start_state = _QPState(start, start > 0, jnp.asarray(False), jnp.asarray(0), jnp.asarray(False))
+    no = jnp.asarray(False)
+    start_state = _QPState(start, hess @ start + linear, start > 0, no, jnp.asarray(0), no)
     final = lax.while_loop(
         lambda state: ~state.done & (state.num_pivots < max_pivots), body, start_state
     )

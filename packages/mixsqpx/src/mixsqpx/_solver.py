@@ -20,7 +20,8 @@ class MixState(eqx.Module):
     """An iterate on the simplex, with what every solver needs at it.
 
     `mix_lik` is u = a p and `gradient` is over all components, both at `probs`. `num_stalled`
-    counts the steps in a row that made no progress.
+    counts the steps in a row that made no progress. `slow` says that the last one was
+    less exact than it meant to be.
     """
 
     probs: Float[Array, " m"]
@@ -28,6 +29,7 @@ class MixState(eqx.Module):
     gradient: Float[Array, " m"]
     num_steps: Int[Array, ""]
     num_stalled: Int[Array, ""]
+    slow: Bool[Array, ""]
 
     @property
     def gap(self) -> Float[Array, ""]:
@@ -39,7 +41,8 @@ def state_at(
     problem: MixProblem, probs: Float[Array, " m"], mix_lik: Float[Array, " n"]
 ) -> MixState:
     """First state at a point of the simplex, given u there: one pass over the matrix for g."""
-    return MixState(probs, mix_lik, problem.gradient(mix_lik), jnp.asarray(0), jnp.asarray(0))
+    zero, no = jnp.asarray(0), jnp.asarray(False)
+    return MixState(probs, mix_lik, problem.gradient(mix_lik), zero, zero, no)
 
 
 class AbstractMixSolver(eqx.Module):

@@ -26,7 +26,9 @@ __all__ = ["attach_objective", "attach_probs", "on_active"]
 T = TypeVar("T")
 
 
-def on_active(function: Callable[..., T], probs: Float[Array, " m"], *operands: Any) -> T:
+def on_active(
+    function: Callable[..., T], probs: Float[Array, " m"], num_units: int, *operands: Any
+) -> T:
     """Evaluate `function(members, *operands)` on components that include all active ones.
 
     A reverse derivative of this keeps residuals for all sizes; to avoid that, take the reverse
@@ -39,6 +41,8 @@ def on_active(function: Callable[..., T], probs: Float[Array, " m"], *operands: 
         to a size fixed when compiling. What it returns may not have a shape that depends on k.
     probs : Float[Array, "m"]
         Proportions p.
+    num_units : int
+        Number of units: more of them make a finer choice of k worth compiling.
     operands
         Passed on.
 
@@ -47,7 +51,7 @@ def on_active(function: Callable[..., T], probs: Float[Array, " m"], *operands: 
     T
         What `function` returns.
     """
-    sizes = ladder(probs.size)
+    sizes = ladder(num_units, probs.size)
     probs = lax.stop_gradient(probs)
 
     def branch(size: int) -> Callable[..., T]:

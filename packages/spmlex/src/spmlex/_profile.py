@@ -173,7 +173,7 @@ def solve_profile(
         smooth, arrays = jax.tree.map(lambda x: x.value, (smooth, arrays), is_leaf=_is_primal)
         inputs = merge(*lax.stop_gradient((smooth, arrays)))
         solved = _solve(*inputs, groups, is_weighted, solver, throw)
-        value, probs = on_active(attach, solved.mass, smooth, arrays, solved)
+        value, probs = on_active(attach, solved.mass, n, smooth, arrays, solved)
         out = eqx.tree_at(lambda p: (p.value, p.probs), solved, (value, probs))
         return out, (smooth, arrays, solved)
 
@@ -188,7 +188,7 @@ def solve_profile(
 
             return jax.vjp(outputs, smooth)[1](pair)[0]
 
-        return on_active(pull, solved.mass, smooth, _pick(pair, wanted)), None
+        return on_active(pull, solved.mass, n, smooth, _pick(pair, wanted)), None
 
     profile.defvjp(forward, backward, symbolic_zeros=True)
     return profile(smooth, arrays)

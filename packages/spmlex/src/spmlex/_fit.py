@@ -138,8 +138,8 @@ def fit(
         minimiser = TrustRegionNewton() if double else TrustRegionNewton(rtol=1e-6, atol=1e-4)
     problem = _Problem(held, data, supp, None if weights is None else omega, grouped, mix_solver)
 
-    params, history, result = _search(minimiser, problem, params, max_steps)
-    profile, grad = _evaluate(problem, params)
+    params, found, history, result = _search(minimiser, problem, params, max_steps)
+    profile, grad = _evaluate(problem, params) if found is None else found
     value, grad_norm = float(profile.value), _max_norm(grad)
     if result == RESULTS.successful and profile.result != MIX_RESULTS.successful:
         result = RESULTS.inner_problem_failed
@@ -216,8 +216,11 @@ def _row_faults(
 
 def _search(
     minimiser: optx.AbstractMinimiser, problem: _Problem, params: PyTree, max_steps: int
-) -> tuple[PyTree, dict[str, np.ndarray], RESULTS]:
-    """Drive the minimiser from the host: a step is long, and can be watched and interrupted."""
+) -> tuple[PyTree, tuple[Profile, PyTree] | None, dict[str, np.ndarray], RESULTS]:
+    """Drive the minimiser from the host: a step is long, and can be watched and interrupted.
+
+    Of a search that succeeded with our own minimiser the inner optimum and the gradient are known.
+    """
     state = _init(minimiser, problem, params)
     rows = []
     done, result = False, optx.RESULTS.successful
@@ -238,10 +241,13 @@ def _search(
     names = ("value", "grad_norm", "gap", "num_active")
     history = {name: np.asarray(column) for name, column in zip(names, columns, strict=True)}
     if not np.isfinite(rows[0][0]) or (result == optx.RESULTS.nonfinite and len(rows) == 1):
-        return params, history, RESULTS.not_finite_at_start
+        return params, None, history, RESULTS.not_finite_at_start
     if result != optx.RESULTS.successful:
-        return params, history, RESULTS.minimiser_failed
-    return params, history, RESULTS.successful if done else RESULTS.fit_max_steps_reached
+        return params, None, history, RESULTS.minimiser_failed
+    if not done:
+        return params, None, history, RESULTS.fit_max_steps_reached
+    found = (profile, state.grad) if isinstance(minimiser, TrustRegionNewton) else None
+    return params, found, history, RESULTS.successful
 
 
 def _gradient_of(state: Any) -> PyTree | None:

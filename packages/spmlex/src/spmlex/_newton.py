@@ -164,19 +164,23 @@ class TrustRegionNewton(optx.AbstractMinimiser):
 
 
 def _evaluate(fn: Callable[[Array], tuple[Scalar, PyTree]], y: Float[Array, " p"]) -> _Local:
-    """Value, gradient and Hessian: one evaluation, and its linearisation in blocks of columns."""
+    """Value, gradient and Hessian: one evaluation, and its linearisation in blocks of columns.
+
+    One block is pushed forward along with the evaluation, which keeps nothing for later.
+    """
 
     def gradient(y: Array) -> tuple[Array, tuple[Scalar, PyTree]]:
         (f, aux), grad = jax.value_and_grad(fn, has_aux=True)(y)
         return grad, (f, aux)
 
-    grad, push, (f, aux) = jax.linearize(gradient, y, has_aux=True)
     num_blocks = -(-y.size // _BLOCK)
     block = -(-y.size // num_blocks)
     basis = jnp.eye(num_blocks * block, y.size, dtype=y.dtype).reshape(num_blocks, block, y.size)
     if num_blocks == 1:
-        hess = jax.vmap(push)(basis[0])
+        both = lambda v: jax.jvp(gradient, (y,), (v,), has_aux=True)  # noqa: E731
+        grad, hess, (f, aux) = jax.vmap(both, out_axes=(None, 0, None))(basis[0])
     else:
+        grad, push, (f, aux) = jax.linearize(gradient, y, has_aux=True)
         hess = lax.map(jax.vmap(push), basis).reshape(-1, y.size)[: y.size]
     return _Local(f, grad, 0.5 * (hess + hess.T), aux)
 

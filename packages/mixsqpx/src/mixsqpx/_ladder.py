@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 _FIRST, _RATIO = 16, 2.5
-# A Hessian of all components costs n m² multiplications. With fewer than this, less than two
-# milliseconds, a size in between would save less than the time it takes to compile.
-_MIN_WORK = 50_000_000
+# A Hessian of all components costs n m² multiplications, its factors m³. With fewer than these, a
+# millisecond or two, a size in between would save less than the time it takes to compile.
+_MIN_WORK, _MIN_FACTORS = 50_000_000, 1_000_000
 
 
 def ladder(num_units: int, num_components: int) -> tuple[int, ...]:
@@ -17,9 +17,10 @@ def ladder(num_units: int, num_components: int) -> tuple[int, ...]:
     For the same reason a small problem has no size between the first and the last.
     """
     n, m = num_units, num_components
+    is_small = n * m**2 <= _MIN_WORK and m**3 <= _MIN_FACTORS
     sizes = []
     size = _FIRST
-    while 3 * size <= 2 * m and not (sizes and n * m * m <= _MIN_WORK):
+    while 3 * size <= 2 * m and not (sizes and is_small):
         sizes.append(size)
         size = int(size * _RATIO)
     return (*sizes, m)

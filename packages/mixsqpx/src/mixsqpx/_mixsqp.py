@@ -93,8 +93,8 @@ class MixSQP(AbstractMixSolver):
         wanted = num_positive + jnp.minimum(num_candidates, _MIN_CANDIDATES + num_positive // 4)
         order = jnp.argsort(-_score(state))
         branches = [partial(_subproblem, size=size) for size in sizes]
-        target, target_lik = lax.switch(rung_for(wanted, sizes), branches, problem, state, order)
-        return _line_search(problem, state, target, target_lik)
+        target = lax.switch(rung_for(wanted, sizes), branches, problem, state, order)
+        return _line_search(problem, state, target)
 
 
 def _spread(problem: MixProblem) -> Float[Array, " m"]:
@@ -181,37 +181,37 @@ def _score(state: MixState) -> Float[Array, " m"]:
 
 def _subproblem(
     problem: MixProblem, state: MixState, order: Int[Array, " m"], *, size: int
-) -> tuple[Float[Array, " m"], Float[Array, " n"]]:
-    """Minimiser of the quadratic model over the first components of an order, and its mixture."""
-    if size == order.size:
-        members, part = jnp.arange(size), problem
-    else:
-        members = order[:size]
-        part = MixProblem(problem.lik[:, members], problem.row_max, problem.weights)
+) -> Float[Array, " m"]:
+    """Minimiser of the quadratic model over the first components of an order."""
+    members = order[:size]
     probs, gradient = state.probs[members], state.gradient[members]
     worst = jnp.max(-state.gradient)
     rough = (worst > _ROUGH_ABOVE) & ~state.slow
-    hess = _damped_hessian(part, state.mix_lik, rough)
+    hess = _damped_hessian(problem, members, state.mix_lik, rough)
     tol = worst * jnp.clip(worst, _QP_FINEST, _QP_COARSEST)
     target = solve_qp(hess, gradient - hess @ probs, probs, tol)
-    return jnp.zeros_like(state.probs).at[members].set(target), part.mixture(target)
+    return jnp.zeros_like(state.probs).at[members].set(target)
 
 
 def _damped_hessian(
-    problem: MixProblem, mix_lik: Float[Array, " n"], rough: Bool[Array, ""]
+    problem: MixProblem,
+    members: Int[Array, " k"],
+    mix_lik: Float[Array, " n"],
+    rough: Bool[Array, ""],
 ) -> Float[Array, "k k"]:
-    """H = Σᵢ ωᵢ aᵢ aᵢᵀ/uᵢ² with a ridge, in single precision if `rough`.
+    """H = Σᵢ ωᵢ aᵢ aᵢᵀ/uᵢ² of some components with a ridge, in single precision if `rough`.
 
     Neighbouring components are nearly equal, and H numerically singular: the ridge, above the
     rounding errors of H, keeps its factors accurate. It damps the step (a proximal term around
     `probs`) and does not move the optimum, whose gradient is exact. A component that explains no
     unit has a diagonal near underflow, hence the floor.
     """
-    dtype, (n, k) = problem.lik.dtype, problem.shape
+    dtype, n, k = problem.lik.dtype, problem.shape[0], members.size
     scale = jnp.sqrt(problem.weights) / mix_lik
 
     def product(precision: DTypeLike, ridge: float) -> Float[Array, "k k"]:
-        scaled = (problem.lik * scale[:, None]).astype(precision)
+        # Gathered, scaled and rounded in one pass.
+        scaled = (problem.lik[:, members] * scale[:, None]).astype(precision)
         hess = (scaled.T @ scaled).astype(dtype)
         diagonal = jnp.diagonal(hess)
         floor = float(jnp.finfo(precision).eps) * jnp.max(diagonal)
@@ -223,13 +223,9 @@ def _damped_hessian(
     return lax.cond(rough, partial(product, jnp.float32, _ROUGH_RIDGE), exact)
 
 
-def _line_search(
-    problem: MixProblem,
-    state: MixState,
-    target: Float[Array, " m"],
-    target_lik: Float[Array, " n"],
-) -> MixState:
+def _line_search(problem: MixProblem, state: MixState, target: Float[Array, " m"]) -> MixState:
     """Halve the step to the target until Armijo's condition holds; then rescale, and cover."""
+    target_lik = problem.mixture(target)
     step = target - state.probs
     slope = state.gradient @ step
     mass = jnp.sum(step)

@@ -42,10 +42,12 @@ def _shorten(y: Float[Array, " k"], target: Float[Array, " k"]) -> Float[Array, 
     once (Bertsekas, 1982); the one where the first variable is dropped is always a descent.
     """
     step = target - y
-    first = jnp.min(jnp.where(target < 0, -y / step, 1.0))
+    ratio = jnp.where(target < 0, -y / step, jnp.inf)
+    first = jnp.minimum(jnp.min(ratio), 1.0)
     length = jnp.append(jnp.asarray(_LENGTHS, y.dtype), first)[:, None]
     points = y[None, :] + length * step[None, :]
-    # What is dropped, and not left at a rounding error above zero.
+    # What is dropped, and not left at a rounding error above zero, or where the ratio underflows.
+    points = points.at[-1].set(jnp.where(ratio <= first, 0.0, points[-1]))
     return jnp.where(points > 4 * float(jnp.finfo(y.dtype).eps) * y[None, :], points, 0.0)
 
 

@@ -74,6 +74,14 @@ def test_faults_are_those_of_the_whole_matrix(counts, name, unit, value):
         mixsqpx.mixsolve(*arrays(log_lik, weights))
 
 
+def test_known_data_inside_of_a_traced_function(counts):
+    import mixsqpx
+
+    log_lik, weights = arrays(*counts)
+    solution = jax.jit(lambda scale: (mixsqpx.mixsolve(log_lik, weights), scale))(1.0)[0]
+    check_solved(log_lik, weights, solution, tol=TOL)
+
+
 def test_a_continuous_sample_is_solved_as_it_is(monkeypatch):
     import mixsqpx
 

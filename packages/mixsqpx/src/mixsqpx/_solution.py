@@ -1,7 +1,7 @@
 """What a solve returns, and the ways in which it can end."""
 
 import equinox as eqx
-import jax
+import jax.core
 import lineax as lx
 from jaxtyping import Array, Float, PyTree
 

@@ -223,7 +223,7 @@ def _search(
     """
     state = _init(minimiser, problem, params)
     rows = []
-    done, result = False, optx.RESULTS.successful
+    profile, done, result = None, False, optx.RESULTS.successful
     while not done and len(rows) < max_steps:
         params, state, profile, done, result = _step(minimiser, problem, params, state)
         grad = _gradient_of(state)
@@ -246,7 +246,9 @@ def _search(
         return params, None, history, RESULTS.minimiser_failed
     if not done:
         return params, None, history, RESULTS.fit_max_steps_reached
-    found = (profile, state.grad) if isinstance(minimiser, TrustRegionNewton) else None
+    found = None
+    if profile is not None and isinstance(minimiser, TrustRegionNewton):
+        found = (profile, state.grad)
     return params, found, history, RESULTS.successful
 
 

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ._inputs import is_concrete
+
 # Below a million entries a solve takes less time than looking for duplicates.
 _MIN_ENTRIES = 1_000_000
 # A sample tells whether it is worth reading the whole matrix.
@@ -35,8 +37,9 @@ def collapse(
     if n * m < _MIN_ENTRIES or len(log_lik.devices()) > 1:
         return None
     direction = jnp.asarray(np.random.default_rng(0).uniform(0.5, 1.5, m), log_lik.dtype)
-    sample = np.unique(np.asarray(_project(log_lik[:: -(-n // _SAMPLE)], direction)))
-    if sample.size > _SAMPLE // 2:
+    sample = _project(log_lik[:: -(-n // _SAMPLE)], direction)
+    # Inside of a function that is being traced even known numbers give traced ones.
+    if not is_concrete(sample) or np.unique(np.asarray(sample)).size > _SAMPLE // 2:
         return None
     if weights is not None:
         values = np.asarray(weights)

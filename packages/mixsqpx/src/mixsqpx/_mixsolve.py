@@ -94,13 +94,11 @@ def mixsolve(
         raise TypeError(f"`solver` must be a solver such as MixSQP() or EM(), not {solver!r}.")
     solution = None
     if is_concrete(*(x for x in (log_lik, weights, init) if x is not None)):
-        # At once, even while something else is being traced.
-        with jax.ensure_compile_time_eval():
-            smaller = collapse(log_lik, None if weights is None else jnp.asarray(weights))
-            if smaller is not None:
-                solution = _solve(*smaller, init, solver, max_steps)
-                if solution.result != RESULTS.successful:
-                    solution = None  # its complaint is said of the whole matrix
+        smaller = collapse(log_lik, None if weights is None else jnp.asarray(weights))
+        if smaller is not None:
+            solution = _solve(*smaller, init, solver, max_steps)
+            if solution.result != RESULTS.successful:
+                solution = None  # its complaint is said of the whole matrix
     if solution is None:
         solution = _solve(*lax.stop_gradient((log_lik, weights, init)), solver, max_steps)
     if throw:

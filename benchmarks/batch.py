@@ -1,10 +1,9 @@
 """Time of `vmap` over `mixsolve` beside a Python loop: the command.
 
-    python benchmarks/batch.py results.json
+    python benchmarks/batch.py [RESULTS]
 
-Adds to the results of `mixsolve.py`, or starts a file: bootstrap weights (200 weightings of one
-5 000 x 100 matrix) and many small problems (1 000 of 200 x 30). Both sides are compiled, and take
-their turns.
+Bootstrap weights (200 weightings of one 5 000 x 100 matrix) and many small problems (1 000 of
+200 x 30), of every family. Both sides are compiled, and take their turns.
 """
 
 from __future__ import annotations
@@ -73,9 +72,9 @@ def many(family: str, n: int, m: int, num: int) -> dict:
 
 
 def main() -> None:
-    """Run both, and add them to the file."""
+    """Run both, and write the file."""
     parser = argparse.ArgumentParser(description="`vmap` beside a loop.")
-    parser.add_argument("results", type=Path)
+    parser.add_argument("results", type=Path, nargs="?", default=Path("batch.json"))
     path = parser.parse_args().results
     jax.config.update("jax_enable_x64", True)
     found = []
@@ -84,8 +83,7 @@ def main() -> None:
             found.append(run(family, *size))
             ratio = found[-1]["loop"] / found[-1]["vmap"]
             print(f"{found[-1]['what']:26s}{family:16s}{ratio:6.2f}", flush=True)
-    results = json.loads(path.read_text()) if path.exists() else {"machine": machine.describe()}
-    path.write_text(json.dumps(results | {"batch": found}, indent=1))
+    path.write_text(json.dumps({"machine": machine.describe(), "batch": found}, indent=1))
 
 
 if __name__ == "__main__":

@@ -22,41 +22,35 @@ def collapse(
 ) -> tuple[Float[Array, "k m"], Float[Array, " k"]] | None:
     """The distinct rows of a matrix and the weight of each, or None where that does not pay.
 
-    Rows are told apart by one random projection each, and then compared bit by bit, so the smaller
-    problem is the same problem. Its number of rows is padded to a power of two, by rows without
-    weight, lest every data set be compiled for.
+    Rows are told apart by one random projection each, and then compared entry by entry, so the
+    smaller problem is the same problem. Its number of rows is padded to a power of two, by rows
+    without weight, lest every data set be compiled for.
 
-    Parameters
-    ----------
-    log_lik : Float[Array, "n m"]
-        Concrete log-likelihoods.
-    weights : Float[Array, "n"] or None
-        Concrete weights. Where one is invalid the answer is None: a sum could hide it.
+    None, too, for data that are traced, lie on several devices, or that no solver can use: what is
+    said of them has to name units of the whole matrix.
     """
     n, m = log_lik.shape
-    if n * m < _MIN_ENTRIES or len(log_lik.devices()) > 1:
+    if n * m < _MIN_ENTRIES or not is_concrete(log_lik, weights) or len(log_lik.devices()) > 1:
         return None
     direction = jnp.asarray(np.random.default_rng(0).uniform(0.5, 1.5, m), log_lik.dtype)
     sample = _project(log_lik[:: -(-n // _SAMPLE)], direction)
     # Inside of a function that is being traced even known numbers give traced ones.
     if not is_concrete(sample) or np.unique(np.asarray(sample)).size > _SAMPLE // 2:
         return None
-    if weights is not None:
-        values = np.asarray(weights)
-        if not (np.all(values >= 0) and np.all(np.isfinite(values)) and values.any()):
-            return None
-    _, first, member = np.unique(
+    key, first, member = np.unique(
         np.asarray(_project(log_lik, direction)), return_index=True, return_inverse=True
     )
-    if first.size > _SHARE * n:
+    # The projection of a row is not finite if the row has NaN or +inf.
+    if key.size > _SHARE * n or not np.all(np.isfinite(key)):
         return None
-    size = 1 << (first.size - 1).bit_length()
-    first = jnp.asarray(np.resize(first, size))
-    member = jnp.asarray(member)
-    if weights is None:
-        weights = jnp.ones(n, log_lik.dtype)
-    distinct, total, same = _gather(log_lik, weights, first, member)
-    return (distinct, total) if same else None
+    omega = np.ones(n) if weights is None else np.asarray(weights, np.float64)
+    if not (np.all(omega >= 0) and np.all(np.isfinite(omega)) and omega.any()):
+        return None
+    size = 1 << (key.size - 1).bit_length()
+    # In double precision, since a sum of n numbers one by one would lose much of a single one.
+    total = np.bincount(member, omega, minlength=size)
+    distinct, usable = _gather(log_lik, jnp.asarray(np.resize(first, size)), jnp.asarray(member))
+    return (distinct, jnp.asarray(total, log_lik.dtype)) if usable else None
 
 
 @jax.jit
@@ -66,12 +60,9 @@ def _project(log_lik: Float[Array, "n m"], direction: Float[Array, " m"]) -> Flo
 
 @jax.jit
 def _gather(
-    log_lik: Float[Array, "n m"],
-    weights: Float[Array, " n"],
-    first: Int[Array, " k"],
-    member: Int[Array, " n"],
-) -> tuple[Float[Array, "k m"], Float[Array, " k"], Bool[Array, ""]]:
-    """Distinct rows, their weights, and whether every row is equal to its representative."""
+    log_lik: Float[Array, "n m"], first: Int[Array, " k"], member: Int[Array, " n"]
+) -> tuple[Float[Array, "k m"], Bool[Array, ""]]:
+    """Distinct rows; whether they have likelihood, and every row is equal to its representative."""
     distinct = log_lik[first]
-    total = jnp.zeros(first.shape, weights.dtype).at[member].add(weights)
-    return distinct, total, jnp.all(log_lik == distinct[member])
+    possible = jnp.all(jnp.any(distinct > -jnp.inf, axis=1))
+    return distinct, possible & jnp.all(log_lik == distinct[member])

@@ -52,8 +52,7 @@ def mixsolve(
     solver : AbstractMixSolver
         `MixSQP()` or `EM()`, with its options.
     max_steps : int
-        Limit on the solver's steps: quadratic programs of `MixSQP`, looked at between working sets
-        and so exceeded by nine at most.
+        Limit on the solver's steps: quadratic programs of `MixSQP` on all rows, or EM steps.
     throw : bool
         Whether a failure raises. If not, look at `result`: after faulty input `probs`, `objective`,
         `gap` and `gradient` are NaN; after a limit they are those of the last iterate.
@@ -92,18 +91,11 @@ def mixsolve(
         raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
     if not isinstance(solver, AbstractMixSolver):
         raise TypeError(f"`solver` must be a solver such as MixSQP() or EM(), not {solver!r}.")
-    solution = None
-    if is_concrete(*(x for x in (log_lik, weights, init) if x is not None)):
-        smaller = collapse(log_lik, None if weights is None else jnp.asarray(weights))
-        if smaller is not None:
-            solution = _solve(*smaller, init, solver, max_steps)
-            if solution.result != RESULTS.successful:
-                solution = None  # its complaint is said of the whole matrix
-    if solution is None:
-        solution = _solve(*lax.stop_gradient((log_lik, weights, init)), solver, max_steps)
+    whole: Any = lax.stop_gradient((log_lik, weights))
+    solution = _solve(*(collapse(*whole) or whole), lax.stop_gradient(init), solver, max_steps)
     if throw:
         solution = raise_on_failure(solution, solution.result, solution.stats["unit"], solution.gap)
-    if is_concrete(*(x for x in (log_lik, weights) if x is not None)):
+    if is_concrete(log_lik, weights):
         return solution
     weights = jnp.ones(log_lik.shape[0], log_lik.dtype) if weights is None else weights
 

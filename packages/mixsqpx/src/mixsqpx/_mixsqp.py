@@ -52,8 +52,9 @@ class MixSQP(AbstractMixSolver):
     Where it differs from the R package: the Hessian is formed on a working set of components, which
     grows up a ladder of sizes to all of them, and in single precision far from the optimum;
     convergence is judged by the optimality gap over all components; nothing is added to the mixture
-    likelihoods; the matrix is not replaced by one of low rank; the first iterates come from
-    subsamples of the rows; the quadratic programs may take in and drop several components at once.
+    likelihoods; the matrix is not replaced by one of low rank; the first iterates come from EM and
+    quadratic programs on a subsample of the rows; the programs may take in and drop several
+    components at once.
 
     Attributes
     ----------
@@ -186,7 +187,7 @@ def _subproblem(
     members = order[:size]
     probs, gradient = state.probs[members], state.gradient[members]
     worst = jnp.max(-state.gradient)
-    rough = (worst > _ROUGH_ABOVE) & ~state.slow
+    rough = (worst > _ROUGH_ABOVE) & ~state.inexact
     hess = _damped_hessian(problem, members, state.mix_lik, rough)
     tol = worst * jnp.clip(worst, _QP_FINEST, _QP_COARSEST)
     target = solve_qp(hess, gradient - hess @ probs, probs, tol)

@@ -45,10 +45,9 @@ def _shorten(y: Float[Array, " k"], target: Float[Array, " k"]) -> Float[Array, 
     ratio = jnp.where(target < 0, -y / step, jnp.inf)
     first = jnp.minimum(jnp.min(ratio), 1.0)
     length = jnp.append(jnp.asarray(_LENGTHS, y.dtype), first)[:, None]
-    points = y[None, :] + length * step[None, :]
-    # What is dropped, and not left at a rounding error above zero, or where the ratio underflows.
-    points = points.at[-1].set(jnp.where(ratio <= first, 0.0, points[-1]))
-    return jnp.where(points > 4 * float(jnp.finfo(y.dtype).eps) * y[None, :], points, 0.0)
+    points = jnp.maximum(y[None, :] + length * step[None, :], 0.0)
+    # Dropped, and not left at a rounding error above zero, also where the ratio underflows.
+    return points.at[-1].set(jnp.where(ratio <= first, 0.0, points[-1]))
 
 
 def solve_qp(

@@ -20,8 +20,8 @@ class MixState(eqx.Module):
     """An iterate on the simplex, with what every solver needs at it.
 
     `mix_lik` is u = a p and `gradient` is over all components, both at `probs`. `num_stalled`
-    counts the steps in a row that made no progress. `slow` says that the last one was
-    less exact than it meant to be.
+    counts the steps in a row that made no progress. `inexact` says that the last one
+    left more slope at the components in the mixture than it meant to.
     """
 
     probs: Float[Array, " m"]
@@ -29,7 +29,7 @@ class MixState(eqx.Module):
     gradient: Float[Array, " m"]
     num_steps: Int[Array, ""]
     num_stalled: Int[Array, ""]
-    slow: Bool[Array, ""]
+    inexact: Bool[Array, ""]
 
     @property
     def gap(self) -> Float[Array, ""]:

@@ -170,7 +170,7 @@ def fit(
 
 def _check_start(model: Any, data: PyTree, supp: PyTree, weights: Float[Array, " n"]) -> Any:
     """Dtype of the log-likelihoods at the start, after a look at every one of them."""
-    log_lik, entangled, *faults = _row_faults(model, data, supp, weights)
+    log_lik, entangled, *faults = _look_at_start(model, data, supp, weights)
     invalid, impossible = map(np.asarray, faults)
     for fault, what in (
         (invalid, "is NaN or +inf"),
@@ -194,7 +194,7 @@ def _check_start(model: Any, data: PyTree, supp: PyTree, weights: Float[Array, "
 
 
 @eqx.filter_jit
-def _row_faults(
+def _look_at_start(
     model: Any, data: PyTree, supp: PyTree, weights: Float[Array, " n"]
 ) -> tuple[Float[Array, ""], Bool[Array, ""], Bool[Array, " n"], Bool[Array, " n"]]:
     """An entry of the log-likelihoods, whether columns depend on each other, and faulty units."""

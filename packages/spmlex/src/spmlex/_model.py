@@ -180,7 +180,7 @@ def split_model(model: Any, free: PyTree[bool] | None) -> tuple[PyTree, PyTree]:
         if free is not None:
             raise ValueError("There is nothing to estimate: `free` holds every leaf of `model`.")
         leaves = jax.tree_util.tree_leaves_with_path(model)
-        found = [f"`{_name(path)}` is {_describe(leaf)}" for path, leaf in leaves]
+        found = [f"`{leaf_name(path)}` is {_describe(leaf)}" for path, leaf in leaves]
         raise ValueError(
             "There is nothing to estimate: `model` has no leaf that is a floating-point array. "
             + ("; ".join(found) + ". Write `jnp.asarray(...)`." if found else "It has no leaf.")
@@ -188,7 +188,8 @@ def split_model(model: Any, free: PyTree[bool] | None) -> tuple[PyTree, PyTree]:
     return params, rest
 
 
-def _name(path: Any) -> str:
+def leaf_name(path: Any) -> str:
+    """Name of a leaf of a model, from its path."""
     return jax.tree_util.keystr(path).lstrip(".") or "model"
 
 
@@ -199,27 +200,24 @@ def _describe(leaf: Any) -> str:
 
 def _check_free(model: Any, free: PyTree[bool]) -> None:
     """Refuse a `free` that is no prefix of the model, or frees what cannot vary."""
-
-    def check(path: Any, wanted: Any, part: Any) -> None:
+    pairs = []
+    try:
+        jax.tree_util.tree_map_with_path(lambda *pair: pairs.append(pair), free, model)
+    except ValueError as error:
+        raise ValueError(f"`free` must have the structure of `model`. {error}") from None
+    for path, wanted, part in pairs:
+        name, leaves = leaf_name(path), jax.tree.leaves(part)
         if not isinstance(wanted, bool):
             raise TypeError(
-                f"`free` must hold True or False for each leaf of `model`, but at `{_name(path)}` "
-                f"it holds {_describe(wanted)}. A leaf is estimated or held as a whole: split an "
+                f"`free` must hold True or False for each leaf of `model`, but at `{name}` it "
+                f"holds {_describe(wanted)}. A leaf is estimated or held as a whole: split an "
                 "array of which only some entries are to be estimated."
             )
-        leaves = jax.tree.leaves(part)
         if wanted and leaves and not any(map(eqx.is_inexact_array, leaves)):
             raise ValueError(
-                f"`free` asks to estimate `{_name(path)}`, which is {_describe(leaves[0])}. Only "
+                f"`free` asks to estimate `{name}`, which is {_describe(leaves[0])}. Only "
                 "floating-point arrays can be estimated: write `jnp.asarray(...)`."
             )
-
-    try:
-        jax.tree_util.tree_map_with_path(check, free, model)
-    except ValueError as error:
-        if str(error).startswith("`free`"):
-            raise
-        raise ValueError(f"`free` must have the structure of `model`. {error}") from None
 
 
 class Groups(eqx.Module):

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from ._model import leaf_name
 from ._solution import RESULTS
 
 
@@ -58,7 +59,7 @@ class FitResult(eqx.Module):
         """Name of each estimated scalar: its path in the model, with its index in its array."""
         names = []
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.params):
-            name = jax.tree_util.keystr(path).lstrip(".")
+            name = leaf_name(path)
             names += (
                 [name]
                 if leaf.ndim == 0

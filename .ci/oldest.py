@@ -16,6 +16,6 @@ for path in packages.glob("*/pyproject.toml"):
 
 ours = {path.name for path in packages.iterdir()}
 for requirement in sorted(requirements):
-    name, bound = re.fullmatch(r"([\w.-]+)(?:\[\w+\])?(?:>=([\d.]+))?", requirement).groups()
+    name, bound = re.fullmatch(r"([\w.-]+)(?:\[[\w,]+\])?(?:>=([\d.]+))?", requirement).groups()
     if name not in ours:
         print(f"{name}=={bound}")

@@ -2,7 +2,7 @@
 
     python benchmarks/peers/setup.py DIR
     python benchmarks/mixsolve.py --envs DIR [--quick] [--family NAME] [--size NxM] [--solver NAME]
-    python benchmarks/render.py results.json
+    python benchmarks/render.py
 
 Every solver runs in a process of its own, one after the other, never two at a time; with --rounds
 all of them take their turn again. The gap of each solution is computed by one function, in float64,
@@ -146,7 +146,8 @@ def run_problem(
         _write_raw(matrix, job.raw)
     del matrix  # the workers need the memory
     log_lik = np.load(job.npy, mmap_mode="r")
-    problem: dict[str, Any] = {"family": family, "n": n, "m": m, "seed": args.seed}
+    problem: dict[str, Any] = {"family": family, "n": n, "m": m}
+    problem |= {name: getattr(args, name) for name in SETTINGS}
     problem["load_average"] = machine.load_average()
     problem["unit_costs"] = run_worker(REFERENCE, args.envs, job)
     rounds: dict[str, list[dict[str, Any]]] = {s.name: [] for s in solvers}
@@ -205,7 +206,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=120.0, help="seconds a solve")
     parser.add_argument("--em-steps", type=int, default=1000, help="step limit of EM")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path("results.json"))
+    parser.add_argument("--output", type=Path, default=Path("mixsolve.json"))
     parser.add_argument("--resume", action="store_true", help="keep the problems in the output")
     return parser.parse_args()
 
@@ -220,7 +221,6 @@ def main() -> int:
     results: dict[str, Any] = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": machine.describe(),
-        "settings": {name: getattr(args, name) for name in SETTINGS},
         "labels": {s.name: s.label for s in solvers},
         "problems": [],
     }

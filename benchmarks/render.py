@@ -1,9 +1,9 @@
-"""Tables and plots from the results of `mixsolve.py`.
+"""Tables and plots from the results of `mixsolve.py`, `batch.py` and `float32.py`.
 
-    python benchmarks/render.py results.json [--docs DIR]
+    python benchmarks/render.py [--results DIR] [--docs DIR]
 
-writes `benchmarks-mixsolve.md` and its figures, `benchmarks-mixsolve-n.svg` and `-m.svg`, to DIR.
-The plots need matplotlib.
+reads `mixsolve.json`, `batch.json` and `float32.json`, and writes `benchmarks-mixsolve.md` and its
+figures, `benchmarks-mixsolve-n.svg` and `-m.svg`. The plots need matplotlib.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ def time_of(run: dict[str, Any]) -> float:
     return float(run.get("warm_median", run["first"]))
 
 
+def size_text(problem: dict[str, Any]) -> str:
+    """Rows and columns of a problem."""
+    return f"{problem['n']:,} × {problem['m']:,}".replace(",", " ")
+
+
 def cell(run: dict[str, Any], budget: float) -> str:
     """What the table says about one run: a time only for a solution."""
     if run.get("first") is None:
@@ -74,6 +79,10 @@ def memory_cell(run: dict[str, Any]) -> str:
     return f"{max(run['peak_rss_mb'] - run['baseline_rss_mb'], 0.0):.0f}"
 
 
+PEERS = ("r", "cpp", "rust", "clarabel")
+"""Whom the ratio is against: not our own EM, and not the variants of a peer."""
+
+
 def row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
@@ -92,16 +101,16 @@ def family_section(family: str, results: dict[str, Any]) -> list[str]:
     results
         Contents of the results file.
     """
-    labels, budget = results["labels"], results["settings"]["budget"]
+    labels = results["labels"]
     problems = sorted(
         (p for p in results["problems"] if p["family"] == family), key=lambda p: p["n"] * p["m"]
     )
     times, costs, first, memory = [], [], [], []
     for problem in problems:
         runs = {r["solver"]: r for r in problem["runs"]}
-        size = f"{problem['n']:,} × {problem['m']:,}".replace(",", " ")
+        size = size_text(problem)
         chosen = [runs.get(name, {"status": "absent"}) for name in labels]
-        times.append([size] + [cell(r, budget) for r in chosen])
+        times.append([size] + [cell(r, problem["budget"]) for r in chosen])
         first.append([size] + [seconds(r["first"]) if r.get("first") else "–" for r in chosen])
         memory.append([size] + [memory_cell(r) for r in chosen])
         costs.append([size, *unit_cells(problem, runs.get("ours"))])
@@ -130,6 +139,94 @@ def family_section(family: str, results: dict[str, Any]) -> list[str]:
     ]
 
 
+def fastest_peer(problem: dict[str, Any]) -> tuple[str | None, float]:
+    """Name and seconds of the fastest peer that is right; None and a bound if there is none.
+
+    The bound is the time that those had who were ended, or infinity where none of them was.
+    """
+    peers = [r for r in problem["runs"] if r["solver"] in PEERS]
+    right = [(r["solver"], time_of(r)) for r in peers if r["verdict"] == "ok"]
+    if right:
+        return min(right, key=lambda pair: pair[1])
+    ended = any(r["status"].startswith("timeout") for r in peers)
+    return None, float(problem["budget"]) if ended else float("inf")
+
+
+def ratio_cell(problem: dict[str, Any]) -> str:
+    """How many times as long as we the fastest right peer takes."""
+    (ours,) = (r for r in problem["runs"] if r["solver"] == "ours")
+    if ours["verdict"] != "ok":
+        return f"ours: {ours['status']}" if ours.get("gap") is None else "ours is wrong"
+    name, time = fastest_peer(problem)
+    if name is None and time == float("inf"):
+        return "none is right"
+    ratio = time / time_of(ours)
+    text = f"{ratio:.1f}" if ratio < 20.0 else f"{ratio:.0f}"
+    return f"> {text}" if name is None else f"{text} ({name})"
+
+
+def summary(problems: list[dict[str, Any]]) -> list[str]:
+    """Ratios of all families and sizes in one table."""
+    families = list(dict.fromkeys(p["family"] for p in problems))
+    sizes = sorted({(p["n"], p["m"]) for p in problems}, key=lambda s: s[0] * s[1])
+    found = {(p["family"], p["n"], p["m"]): p for p in problems}
+    rows = []
+    for n, m in sizes:
+        cells = [found.get((family, n, m)) for family in families]
+        size = size_text({"n": n, "m": m})
+        rows.append([size, *("" if p is None else ratio_cell(p) for p in cells)])
+    return table(["n × m", *families], rows)
+
+
+def batch_section(batch: dict[str, Any]) -> list[str]:
+    """`vmap` beside a loop."""
+    rows = []
+    for found in batch["batch"]:
+        what = f"{found['members']} {found['what']}, {size_text(found)}"
+        times = [seconds(found["loop"]), seconds(found["vmap"])]
+        ratio = f"{found['loop'] / found['vmap']:.2f}"
+        rows.append([what, f"`{found['family']}`", *times, ratio, gap_text(found["gap"])])
+    head = ["what", "family", "loop", "vmap", "loop / vmap", "worst gap"]
+    return [
+        "## Many problems at once",
+        "",
+        "`jax.vmap` over `mixsolve`, and a Python loop over the compiled call, in turns, medians "
+        "of five (`python benchmarks/batch.py`). Members of a `vmap` are solved one after another "
+        "inside the compiled program, each in its own number of steps: nobody waits for the "
+        "slowest, and nothing is gained but the dispatch of a call. Weightings of one matrix share "
+        "its exponentials and start from the solution for their mean. What remains are quadratic "
+        "programs whose active set differs from that of the mean: few components need few of "
+        "them, and the weightings of families with many active components gain least.",
+        "",
+        *table(head, rows),
+        "",
+    ]
+
+
+def float32_section(found: dict[str, Any]) -> list[str]:
+    """What single precision can attain."""
+    rows = [
+        [
+            f"{size_text(r)}, `{r['family']}`",
+            "yes" if r["solved"] else "no",
+            gap_text(r["default"]),
+            gap_text(r["attained"]),
+        ]
+        for r in found["float32"]
+    ]
+    head = ["problem", "solved to 1e-5", "gap at 1e-5", "gap where rounding ends it"]
+    return [
+        "## Single precision",
+        "",
+        "The same matrices rounded to float32 (`python benchmarks/float32.py`): solved to the "
+        "default tolerance of float32, 1e-5, and without a tolerance, until rounding lets no step "
+        "make progress. The gaps are computed in float64, on the rounded matrix.",
+        "",
+        *table(head, rows),
+        "",
+    ]
+
+
 def unit_cells(problem: dict[str, Any], ours: dict[str, Any] | None) -> list[str]:
     """Unit costs of a problem, and the ratio of our time to one pass of exp."""
     unit = problem["unit_costs"]
@@ -150,17 +247,22 @@ def versions(results: dict[str, Any]) -> list[str]:
     return [f"- {results['labels'][name]}: {text}" for name, text in found.items()]
 
 
-def page(results: dict[str, Any], figures: list[str]) -> str:
+def page(results: dict[str, Any], sections: list[str], figures: list[str]) -> str:
     """The whole page.
 
     Parameters
     ----------
     results
         Contents of the results file.
+    sections
+        Lines of what follows the families.
     figures
         File names of the plots, relative to the page.
     """
-    machine, settings = results["machine"], results["settings"]
+    machine, problems = results["machine"], results["problems"]
+    repeats = min(p["repeats"] for p in problems)
+    budgets = sorted({p["budget"] for p in problems})
+    budget = " to ".join(f"{b:.0f}" for b in dict.fromkeys((budgets[0], budgets[-1])))
     load = machine.get("load_average")
     busy = "" if load is None else f", load average {load:.1f} at the start"
     families = dict.fromkeys(p["family"] for p in results["problems"])
@@ -173,30 +275,53 @@ def page(results: dict[str, Any], figures: list[str]) -> str:
         *versions(results),
         "",
         "Each solver runs in a process of its own, one after the other, in float64, with its own "
-        f"defaults and all cores. Times are medians of at least {settings['repeats']} warm calls "
-        f"in each of {settings['rounds']} round(s), fewer where they would take more than "
-        f"{settings['budget']:.0f} s together; a call that takes longer than that is ended. The "
-        "number after a time is the optimality gap log maxⱼ Σᵢ ωᵢ aᵢⱼ/uᵢ of the solution, which "
-        "bounds the loss in the mean log-likelihood; it is computed by one function, in float64, "
-        "on the original matrix, and the worst of all calls counts. A solution with a gap above "
-        f"{WRONG:.0e} is wrong, and has no time; it is `not solved` where the solver said so "
-        f"itself. EM stops after {settings['em_steps']} steps. `–`: not tried.",
+        f"defaults and all cores. Times are medians of at least {repeats} warm calls, fewer where "
+        f"they would take more than a limit together, {budget} s, and up to fifty of the short "
+        "ones; a call that takes longer than the limit is ended. The number after a time is the "
+        "optimality gap log maxⱼ Σᵢ ωᵢ aᵢⱼ/uᵢ of the solution, which bounds the loss in the mean "
+        "log-likelihood; it is computed by one function, in float64, on the original matrix, and "
+        f"the worst of all calls counts. A solution with a gap above {WRONG:.0e} is wrong, and has "
+        "no time; it is `not solved` where the solver said so itself. EM stops after "
+        f"{problems[0]['em_steps']} steps. `–`: not tried.",
+        "",
+        "The commands, from the root of the repository:",
+        "",
+        "```bash",
+        "python benchmarks/peers/setup.py ENVS",
+        "python benchmarks/mixsolve.py --envs ENVS --output benchmarks/results/mixsolve.json",
+        "python benchmarks/batch.py benchmarks/results/batch.json",
+        "python benchmarks/float32.py benchmarks/results/float32.json",
+        "python benchmarks/render.py",
+        "```",
+        "",
+        "## How many times faster",
+        "",
+        "Warm time of the fastest peer that is right (r: R, cpp: mixsqpx 0.1.4, rust: mixsqpx "
+        "0.2.3a1, clarabel) over ours. `>`: no peer ended within the limit.",
+        "",
+        *summary(problems),
         "",
         *[f"![Time of a warm call]({name})\n" for name in figures],
     ]
     for family in families:
         lines += family_section(family, results)
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(lines + sections).rstrip() + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Tables and plots from the results.")
-    parser.add_argument("results", type=Path)
-    default = Path(__file__).resolve().parent.parent / "docs"
-    parser.add_argument("--docs", type=Path, default=default, help="where the page goes")
+    here = Path(__file__).resolve().parent
+    docs = here.parent / "docs" / "pages"
+    parser.add_argument("--results", type=Path, default=here / "results", help="what to read")
+    parser.add_argument("--docs", type=Path, default=docs, help="where the page goes")
     parser.add_argument("--no-plots", action="store_true", help="do without matplotlib")
     args = parser.parse_args()
-    results = json.loads(args.results.read_text())
+    results = json.loads((args.results / "mixsolve.json").read_text())
+    sections: list[str] = []
+    for name, section in (("batch", batch_section), ("float32", float32_section)):
+        path = args.results / f"{name}.json"
+        if path.exists():
+            sections += section(json.loads(path.read_text()))
     figures: list[str] = []
     if not args.no_plots:
         from plots import draw
@@ -205,7 +330,7 @@ def main() -> None:
             figure = args.docs / f"{NAME}-{axis}.svg"
             if draw(results, axis, figure):
                 figures.append(figure.name)
-    (args.docs / f"{NAME}.md").write_text(page(results, figures), encoding="utf-8")
+    (args.docs / f"{NAME}.md").write_text(page(results, sections, figures), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -123,8 +123,8 @@ SOLVERS: dict[str, Solver] = {
         Solver("r", "R mixsqp", "r", "run_r.R"),
         Solver("cpp", "mixsqpx 0.1.4 (C++)", "cpp", "run_cpp.py"),
         Solver("rust", "mixsqpx 0.2.3a1 (Rust)", "rust", "run_rust.py"),
-        Solver("em", "EM (this one)", None, "run_ours.py", ("--solver", "em")),
-        Solver("clarabel", "Clarabel", "convex", "run_convex.py", max_entries=4_000_000),
+        Solver("em", "EM (this one)", None, "run_ours.py", ("--solver", "em"), 2_000_000),
+        Solver("clarabel", "Clarabel", "convex", "run_convex.py", max_entries=2_000_000),
         # The same without their low-rank approximation of the matrix.
         Solver("r_full", "R mixsqp, full matrix", "r", "run_r.R", ("full",), default=False),
         Solver("cpp_full", "C++, full matrix", "cpp", "run_cpp.py", _FULL, default=False),

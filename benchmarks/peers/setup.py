@@ -17,8 +17,11 @@ PYTHON = "3.12"
 """The one version that all of the peers' releases run on."""
 
 ENVIRONMENTS: dict[str, tuple[list[str], str]] = {
-    "cpp": (["mixsqpx==0.1.4", "jax==0.6.0", "jaxlib==0.6.0"], "mixsqpx"),
-    "rust": (["mixsqpx==0.2.3a1", "jax==0.9.2", "jaxlib==0.9.2"], "mixsqpx"),
+    "cpp": (["mixsqpx==0.1.4", "jaxopt==0.8.5", "jax==0.6.0", "jaxlib==0.6.0"], "mixsqpx, jaxopt"),
+    "rust": (
+        ["mixsqpx==0.2.3a1", "jaxopt==0.8.5", "jax==0.9.2", "jaxlib==0.9.2"],
+        "mixsqpx, jaxopt",
+    ),
     "convex": (["cvxpy-base>=1.6", "clarabel>=0.10"], "cvxpy, clarabel"),
 }
 """Name of the environment: what is installed, and what must import."""

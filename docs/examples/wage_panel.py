@@ -70,6 +70,13 @@ def least_squares(data: dict[str, np.ndarray], theta: float) -> tuple[np.ndarray
     return coef, inverse, y - x @ coef
 
 
+def starts(data: dict[str, np.ndarray]) -> list[WageModel]:
+    """From pooled least squares, and guesses of how much of its variance is due to the effect."""
+    pooled, _, resid = least_squares(data, theta=0.0)
+    beta, sigmas = jnp.array(pooled[1:]), resid.std() * np.sqrt(1 - np.arange(10) / 20)
+    return [WageModel(beta, jnp.log(sigma)) for sigma in sigmas]
+
+
 def random_effects(data: dict[str, np.ndarray]) -> RandomEffects:
     """Maximum likelihood with a normal unit effect, by iterated GLS (Breusch, 1987)."""
     (n, t), theta = data["y"].shape, 0.0
@@ -131,15 +138,10 @@ def main() -> None:
     data = load()
     supp = jnp.linspace(-1.5, 3.5, 101)  # the unit effect includes the constant
     # As masses move from one grid point to the next, the profile likelihood gets ripples: local
-    # maxima close to each other. Keep the best of several starts, from pooled least squares and
-    # guesses of the part of the residual variance that is due to the unit effect.
-    pooled, _, resid = least_squares(data, theta=0.0)
-    beta, sigmas = jnp.array(pooled[1:]), resid.std() * np.sqrt(1 - np.arange(10) / 20)
-    fits = [spmlex.fit(WageModel(beta, jnp.log(sigma)), data, supp) for sigma in sigmas]
-    result = max(fits, key=lambda fit: fit.loglik)
-    print(result)
-    print("\nLog-likelihood from each start:")
-    print(np.array2string(np.array([fit.loglik for fit in fits]), precision=3, floatmode="fixed"))
+    # maxima close to each other. Keep the best of several starts.
+    found = spmlex.fit_multistart(starts(data), data, supp, progress=sys.stderr.isatty())
+    print(found)
+    result = found.best
     normal = random_effects(data)
     print_comparison(result, normal)
     plot(result, normal[2], sys.argv[1] if len(sys.argv) > 1 else "wage_panel.png")

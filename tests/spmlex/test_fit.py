@@ -72,7 +72,7 @@ def test_what_a_result_says():
 def test_history():
     result = fitted()
     history, steps = result.history, result.stats["num_steps"]
-    assert set(history) == {"value", "grad_norm", "gap", "num_active"}
+    assert set(history) == {"value", "grad_norm", "step", "gap", "num_active"}
     assert {len(column) for column in history.values()} == {steps}
     np.testing.assert_allclose(history["value"][0], VALUE(MODEL, jnp.ones(60)), rtol=1e-13)
     first = np.max(np.abs(gradient_at(MODEL)))
@@ -82,6 +82,10 @@ def test_history():
     # The minimiser takes no step up; 1e-14 is rounding.
     assert np.all(np.diff(history["value"]) <= 1e-14)
     assert np.all(history["gap"] <= 1e-12)
+    # Nothing has moved yet at the start; later steps are those between the iterates.
+    assert history["step"][0] == 0
+    assert np.all(history["step"][-3:] > 0)
+    assert np.sum(history["step"]) >= np.max(np.abs(result.estimates - flatten(MODEL)[0]))
     # The tolerance of the default minimiser.
     tol = 1e-10 * (1 + np.abs(history["value"]))
     assert (history["grad_norm"] <= tol).tolist() == [False] * (steps - 1) + [True]

@@ -1,6 +1,7 @@
 """Estimation."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -8,13 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int, PyTree, Scalar
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver
 
 from ._model import (
-    Groups,
     as_arrays,
     as_groups,
     as_weights,
@@ -22,43 +21,18 @@ from ._model import (
     check_weights,
     is_concrete,
     leading_length,
+    leaf_name,
     log_lik_of,
     split_model,
     take,
 )
+from ._multistart import MultistartResult
 from ._newton import TrustRegionNewton
-from ._profile import Profile, default_mix_solver, solve_profile
+from ._profile import default_mix_solver
+from ._progress import Progress, watch
 from ._result import FitResult
+from ._search import Problem, first_init, num_active, search
 from ._solution import RESULTS
-
-# A fit is successful only where the largest entry of the gradient is below this times sqrt(eps),
-# whatever the minimiser says: 1.5e-6 in float64. Not relative to the value, which depends on units.
-_SMALL_GRADIENT = 100.0
-
-
-class _Problem(eqx.Module):
-    """Everything an evaluation needs besides the free parameters."""
-
-    held: PyTree
-    data: PyTree
-    supp: PyTree
-    weights: Float[Array, " n"] | None
-    groups: Groups | None
-    mix_solver: AbstractMixSolver
-
-    def __call__(self, params: PyTree, args: None = None) -> tuple[Scalar, Profile]:
-        """Objective of a minimiser: the value, and the inner optimum as auxiliary output."""
-        del args
-        profile = solve_profile(
-            eqx.combine(params, self.held),
-            self.data,
-            self.supp,
-            groups=self.groups,
-            weights=self.weights,
-            solver=self.mix_solver,
-            throw=False,
-        )
-        return profile.value, jax.lax.stop_gradient(profile)
 
 
 def fit(
@@ -72,6 +46,7 @@ def fit(
     mix_solver: AbstractMixSolver | None = None,
     free: PyTree[bool] | None = None,
     max_steps: int = 500,
+    progress: bool = False,
     throw: bool = True,
 ) -> FitResult:
     """Semi-parametric maximum likelihood: minimise `profile_ll` over the parameters.
@@ -92,6 +67,9 @@ def fit(
         convention). By default all floating-point arrays.
     max_steps : int
         Limit on the steps of the minimiser; each evaluates one trial.
+    progress : bool
+        Whether to show value, gradient norm, step, active support points and gap while it runs.
+        Needs tqdm.
     throw : bool
         Whether to raise when the minimiser does not end at a stationary point. If not, look at
         `result`.
@@ -109,16 +87,116 @@ def fit(
         For arguments of the wrong kind or length, for log-likelihoods that are not finite at the
         start, for an `lclk` whose columns depend on each other's support points, for invalid
         weights, for a `free` that leaves nothing to estimate, and under a JAX transformation.
+    ImportError
+        For `progress=True` without tqdm.
     RuntimeError
         If the search fails, and always if the gradient is not small where it ended.
     """
-    model, data, supp = as_arrays((model, data, supp))
-    if not is_concrete(*jax.tree.leaves((model, data, supp, weights))):
+    task = _prepare([model], data, supp, groups, weights, minimiser, mix_solver, free, max_steps)
+    with watch(progress) as report:
+        report.begin("fit")
+        fitted = _run(task, model, report)
+    if throw and fitted.result != RESULTS.successful:
+        raise RuntimeError(f"{RESULTS[fitted.result]}\n\nWhere it ended:\n\n{fitted}")
+    return fitted
+
+
+def fit_multistart(
+    models: Sequence[Any],
+    data: PyTree,
+    supp: PyTree,
+    *,
+    groups: Int[ArrayLike, " n"] | None = None,
+    weights: Float[ArrayLike, " n"] | None = None,
+    minimiser: optx.AbstractMinimiser | None = None,
+    mix_solver: AbstractMixSolver | None = None,
+    free: PyTree[bool] | None = None,
+    max_steps: int = 500,
+    progress: bool = False,
+    throw: bool = True,
+) -> MultistartResult:
+    """Fit from several starting models, and keep the best fit and all others.
+
+    The profile likelihood need not be concave in the parameters. How many of the starts end at the
+    best fit says how far to trust that there is no better one.
+
+    The starts are run one after the other by one compiled program, each in its own number of steps.
+    One that cannot be evaluated, or does not end at a stationary point, is recorded as such and
+    does not stop the others.
+
+    Parameters
+    ----------
+    models : sequence of models
+        Where the searches start: models of one structure, with arrays of the same shapes. They may
+        differ in what `free` holds fixed, too.
+    data, supp, groups, weights, minimiser, mix_solver, free, max_steps, progress
+        See `fit`.
+    throw : bool
+        Whether to raise when no start ends at a stationary point.
+
+    Returns
+    -------
+    MultistartResult
+        `best`, all `fits` in the order of the starts, and how many reached the best. `print` it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `fit`; if no start can be evaluated; for models that differ in structure.
+    RuntimeError
+        If no start ends at a stationary point.
+    """
+    if not isinstance(models, Sequence) or len(models) == 0:
         raise TypeError(
-            "`fit` is driven from Python and cannot be traced by `jit`, `vmap` or `grad`. Inside "
+            f"`models` must be a sequence of starting models, such as a list, not {models!r}."
+        )
+    task = _prepare(models, data, supp, groups, weights, minimiser, mix_solver, free, max_steps)
+    fits = []
+    with watch(progress) as report:
+        for k, model in enumerate(models):
+            report.begin(f"start {k + 1} of {len(models)}")
+            fits.append(_run(task, model, report))
+    found = MultistartResult(tuple(fits))
+    if throw and found.best.result != RESULTS.successful:
+        raise RuntimeError(
+            f"None of the {len(fits)} starts ended at a stationary point. Of the best: "
+            f"{RESULTS[found.best.result]}\n\n{found}"
+        )
+    return found
+
+
+class _Task(NamedTuple):
+    """What the fits from all starts share; of the problem, all but the model's fixed leaves."""
+
+    problem: Problem
+    free: PyTree[bool] | None
+    minimiser: optx.AbstractMinimiser
+    max_steps: int
+    dtype: Any
+    total_weight: float
+
+
+def _prepare(
+    models: Sequence[Any],
+    data: PyTree,
+    supp: PyTree,
+    groups: Any,
+    weights: Any,
+    minimiser: optx.AbstractMinimiser | None,
+    mix_solver: AbstractMixSolver | None,
+    free: PyTree[bool] | None,
+    max_steps: int,
+) -> _Task:
+    """Check every argument, and fill in the defaults."""
+    models, data, supp = as_arrays((list(models), data, supp))
+    if not is_concrete(*jax.tree.leaves((models, data, supp, weights))):
+        raise TypeError(
+            "A fit is driven from Python and cannot be traced by `jit`, `vmap` or `grad`. Inside "
             "them, hand `profile_ll` to a minimiser such as `optimistix.minimise`."
         )
-    check_model(model)
+    for model in models:
+        check_model(model)
+    _check_alike(models)
     if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
         raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
     if not isinstance(minimiser, optx.AbstractMinimiser | None):
@@ -126,46 +204,86 @@ def fit(
     if not isinstance(mix_solver, AbstractMixSolver | None):
         raise TypeError(f"`mix_solver` must be a solver such as MixSQP(), not {mix_solver!r}.")
     num_units = leading_length(data, "data")
-    params, held = split_model(model, free)
+    split_model(models[0], free)
     grouped = as_groups(groups, num_units)
     omega = check_weights(as_weights(weights, num_units, grouped))
-    dtype = _check_start(model, data, supp, omega)
-    params = jax.tree.map(lambda x: x.astype(dtype), params)
+    dtype = _check_starts(models, data, supp, omega)
     if mix_solver is None:
         mix_solver = default_mix_solver(dtype)
     if minimiser is None:
         double = jnp.finfo(dtype).bits >= 64
         minimiser = TrustRegionNewton() if double else TrustRegionNewton(rtol=1e-6, atol=1e-4)
-    problem = _Problem(held, data, supp, None if weights is None else omega, grouped, mix_solver)
-
-    params, found, history, result = _search(minimiser, problem, params, max_steps)
-    profile, grad = _evaluate(problem, params) if found is None else found
-    value, grad_norm = float(profile.value), _max_norm(grad)
-    if result == RESULTS.successful and profile.result != MIX_RESULTS.successful:
-        result = RESULTS.inner_problem_failed
-    limit = _SMALL_GRADIENT * float(jnp.finfo(dtype).eps) ** 0.5
-    if result == RESULTS.successful and not grad_norm <= limit:
-        result = RESULTS.gradient_not_small
-    fitted = FitResult(
-        model=eqx.combine(params, held),
-        params=params,
-        probs=profile.probs,
-        supp=supp,
-        loglik=-value * float(jnp.sum(omega)),
-        n_obs=num_units,
-        grad_norm=grad_norm,
-        gap=float(profile.gap),
-        result=result,
-        stats={
-            "num_steps": len(history["value"]),
-            "num_active": _num_active(profile),
-            "minimiser": type(minimiser).__name__,
-        },
-        history=history,
+    init = first_init(
+        mix_solver, leading_length(supp, "supp"), None if grouped is None else grouped.num, dtype
     )
-    if throw and result != RESULTS.successful:
-        raise RuntimeError(f"{RESULTS[result]}\n\nWhere it ended:\n\n{fitted}")
-    return fitted
+    weights = None if weights is None else omega
+    problem = Problem(None, data, supp, weights, grouped, mix_solver, init)
+    return _Task(problem, free, minimiser, max_steps, dtype, float(jnp.sum(omega)))
+
+
+def _run(task: _Task, model: Any, report: Progress) -> FitResult:
+    """Fit from one start."""
+    params, held = split_model(as_arrays(model), task.free)
+    params = jax.tree.map(lambda x: x.astype(task.dtype), params)
+    problem = eqx.tree_at(lambda p: p.held, task.problem, held, is_leaf=lambda x: x is None)
+    found = search(task.minimiser, problem, params, task.max_steps, report)
+    return FitResult(
+        model=eqx.combine(found.params, held),
+        params=found.params,
+        probs=found.profile.probs,
+        supp=problem.supp,
+        loglik=-float(found.profile.value) * task.total_weight,
+        n_obs=leading_length(problem.data, "data"),
+        grad_norm=found.grad_norm,
+        gap=float(found.profile.gap),
+        result=found.result,
+        stats={
+            "num_steps": len(found.history["value"]),
+            "num_active": num_active(found.profile),
+            "minimiser": type(task.minimiser).__name__,
+        },
+        history=found.history,
+    )
+
+
+def _check_alike(models: Sequence[Any]) -> None:
+    """Refuse starts that are not models of one kind.
+
+    Raises
+    ------
+    ValueError
+        For another structure, or another shape or dtype of an array.
+    """
+    first = jax.tree_util.tree_leaves_with_path(models[0])
+    treedef = jax.tree.structure(models[0])
+    for k, model in enumerate(models):
+        if jax.tree.structure(model) != treedef:
+            raise ValueError(f"Starting model {k} differs in structure from starting model 0.")
+        for (path, one), other in zip(first, jax.tree.leaves(model), strict=True):
+            shapes = [(x.shape, x.dtype) if eqx.is_array(x) else None for x in (one, other)]
+            if shapes[0] != shapes[1]:
+                raise ValueError(
+                    f"Starting model {k} differs from starting model 0 in the shape or dtype of "
+                    f"`{leaf_name(path)}`."
+                )
+
+
+def _check_starts(models: Sequence[Any], data: PyTree, supp: PyTree, weights: Array) -> Any:
+    """Dtype of the log-likelihoods, from the first start at which they can be used.
+
+    Raises
+    ------
+    ValueError
+        If there is none: the fault of the first start.
+    """
+    fault = None
+    for model in models:
+        try:
+            return _check_start(model, data, supp, weights)
+        except ValueError as error:
+            fault = fault or error
+    assert fault is not None
+    raise fault
 
 
 def _check_start(model: Any, data: PyTree, supp: PyTree, weights: Float[Array, " n"]) -> Any:
@@ -212,80 +330,3 @@ def _look_at_start(
         same = (alone == together) | (jnp.abs(alone - together) <= tol * (1 + jnp.abs(together)))
         entangled = jnp.any(counts[:, None] & ~same)
     return log_lik[0, 0], entangled, invalid, impossible
-
-
-def _search(
-    minimiser: optx.AbstractMinimiser, problem: _Problem, params: PyTree, max_steps: int
-) -> tuple[PyTree, tuple[Profile, PyTree] | None, dict[str, np.ndarray], RESULTS]:
-    """Drive the minimiser from the host: a step is long, and can be watched and interrupted.
-
-    Of a search that succeeded with our own minimiser the inner optimum and the gradient are known.
-    """
-    state = _init(minimiser, problem, params)
-    rows = []
-    profile, done, result = None, False, optx.RESULTS.successful
-    while not done and len(rows) < max_steps:
-        params, state, profile, done, result = _step(minimiser, problem, params, state)
-        grad = _gradient_of(state)
-        rows.append(
-            (
-                float(profile.value),
-                np.nan if grad is None else _max_norm(grad),
-                float(profile.gap),
-                _num_active(profile),
-            )
-        )
-        if result != optx.RESULTS.successful or not np.isfinite(rows[0][0]):
-            break
-    columns = zip(*rows, strict=True)
-    names = ("value", "grad_norm", "gap", "num_active")
-    history = {name: np.asarray(column) for name, column in zip(names, columns, strict=True)}
-    if not np.isfinite(rows[0][0]) or (result == optx.RESULTS.nonfinite and len(rows) == 1):
-        return params, None, history, RESULTS.not_finite_at_start
-    if result != optx.RESULTS.successful:
-        return params, None, history, RESULTS.minimiser_failed
-    if not done:
-        return params, None, history, RESULTS.fit_max_steps_reached
-    found = None
-    if profile is not None and isinstance(minimiser, TrustRegionNewton):
-        found = (profile, state.grad)
-    return params, found, history, RESULTS.successful
-
-
-def _gradient_of(state: Any) -> PyTree | None:
-    """Gradient at the iterate, where the minimiser keeps one: ours, and some of optimistix's."""
-    if hasattr(state, "grad"):
-        return state.grad
-    return getattr(getattr(state, "f_info", None), "grad", None)
-
-
-def _max_norm(grad: PyTree) -> float:
-    """Largest entry in absolute value, NaN if any is (XLA's maximum may drop a NaN on CPU)."""
-    return float(np.max(np.abs(np.concatenate([np.ravel(x) for x in jax.tree.leaves(grad)]))))
-
-
-def _num_active(profile: Profile) -> int:
-    """Support points with mass in any group."""
-    positive = np.asarray(profile.probs) > 0
-    return int(np.sum(positive.reshape(positive.shape[0], -1).any(axis=1)))
-
-
-@eqx.filter_jit
-def _init(minimiser: optx.AbstractMinimiser, problem: _Problem, params: PyTree) -> Any:
-    f_struct, aux_struct = eqx.filter_eval_shape(problem, params)
-    return minimiser.init(problem, params, None, {}, f_struct, aux_struct, frozenset())
-
-
-@eqx.filter_jit
-def _step(
-    minimiser: optx.AbstractMinimiser, problem: _Problem, params: PyTree, state: Any
-) -> tuple[PyTree, Any, Profile, Bool[Array, ""], optx.RESULTS]:
-    params, state, profile = minimiser.step(problem, params, None, {}, state, frozenset())
-    done, result = minimiser.terminate(problem, params, None, {}, state, frozenset())
-    return params, state, profile, done, result
-
-
-@eqx.filter_jit
-def _evaluate(problem: _Problem, params: PyTree) -> tuple[Profile, PyTree]:
-    (_, profile), grad = jax.value_and_grad(problem, has_aux=True)(params)
-    return profile, grad

@@ -189,8 +189,12 @@ def split_model(model: Any, free: PyTree[bool] | None) -> tuple[PyTree, PyTree]:
 
 
 def leaf_name(path: Any) -> str:
-    """Name of a leaf of a model, from its path."""
-    return jax.tree_util.keystr(path).lstrip(".") or "model"
+    """Name of a leaf of a model, from its path: attributes and words after a dot, [k] else."""
+    name = ""
+    for key in path:
+        word = getattr(key, "name", getattr(key, "key", None))
+        name += f".{word}" if isinstance(word, str) else jax.tree_util.keystr((key,))
+    return name.lstrip(".") or "model"
 
 
 def _describe(leaf: Any) -> str:
@@ -233,6 +237,11 @@ class Groups(eqx.Module):
 
     units: Int[Array, "g k"]
     mask: Bool[Array, "g k"]
+
+    @property
+    def num(self) -> int:
+        """Number of groups."""
+        return self.units.shape[0]
 
     def split(
         self, log_lik: Float[Array, "n m"], weights: Float[Array, " n"]

@@ -103,7 +103,7 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         """Evaluate the trial, accept or reject it, and choose the next."""
         del options, tags
         current, unravel = ravel_pytree(y)
-        new = _evaluate(lambda y: fn(unravel(y), args), state.trial)
+        new = evaluate(lambda y: fn(unravel(y), args), state.trial)
         finite = (
             jnp.isfinite(new.f) & jnp.all(jnp.isfinite(new.grad)) & jnp.all(jnp.isfinite(new.hess))
         )
@@ -163,7 +163,7 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         return y, aux, {}
 
 
-def _evaluate(fn: Callable[[Array], tuple[Scalar, PyTree]], y: Float[Array, " p"]) -> _Local:
+def evaluate(fn: Callable[[Array], tuple[Scalar, PyTree]], y: Float[Array, " p"]) -> _Local:
     """Value, gradient and Hessian: one evaluation, and its linearisation in blocks of columns.
 
     One block is pushed forward along with the evaluation, which keeps nothing for later.

@@ -1,6 +1,5 @@
 """The profile likelihood and its derivatives."""
 
-from functools import partial
 from typing import Any, cast
 
 import equinox as eqx
@@ -12,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from mixsqpx import RESULTS as MIX_RESULTS
-from mixsqpx import AbstractMixSolver, MixSQP, mixsolve, raise_on_failure
+from mixsqpx import AbstractMixSolver, MixSolution, MixSQP, mixsolve, raise_on_failure
 from mixsqpx.implicit import attach_objective, attach_probs, on_active
 
 from ._model import (
@@ -144,9 +143,13 @@ def solve_profile(
     groups: Any = None,
     weights: Any = None,
     solver: AbstractMixSolver | None = None,
+    init: Float[Array, "m *g"] | None = None,
     throw: bool,
 ) -> Profile:
-    """`profile_ll`, with all that is known about the inner solve, and a choice of raising."""
+    """`profile_ll`, with all that is known about the inner solve, and a choice of raising.
+
+    `init` is where the inner solve starts. Where it ends depends on that within its tolerance only.
+    """
     model, data, supp = as_arrays((model, data, supp))
     if not isinstance(solver, AbstractMixSolver | None):
         raise TypeError(f"`solver` must be a solver such as MixSQP(), not {solver!r}.")
@@ -155,43 +158,45 @@ def solve_profile(
     is_weighted = weights is not None
     inputs = (model, data, supp, as_weights(weights, n, groups))
     smooth, other = eqx.partition(inputs, eqx.is_inexact_array)
-    arrays, static = eqx.partition(other, eqx.is_array)
+    fixed, static = eqx.partition(other, eqx.is_array)
 
-    def merge(smooth: PyTree, arrays: PyTree) -> tuple[Any, PyTree, PyTree, Float[Array, " n"]]:
-        return cast(Any, eqx.combine(smooth, arrays, static))
+    def merge(smooth: PyTree, fixed: PyTree) -> tuple[Any, PyTree, PyTree, Float[Array, " n"]]:
+        return cast(Any, eqx.combine(smooth, fixed, static))
 
     # Neither rule calls `profile`: they are differentiated in their turn, forward over reverse.
     @jax.custom_vjp
-    def profile(smooth: PyTree, arrays: PyTree) -> Profile:
-        return _solve(*merge(smooth, arrays), groups, is_weighted, solver, throw)
+    def profile(smooth: PyTree, arrays: tuple[PyTree, Array | None]) -> Profile:
+        fixed, init = arrays
+        return _solve(*merge(smooth, fixed), groups, is_weighted, solver, init, throw)
 
-    def attach(members: Int[Array, " k"], smooth: PyTree, arrays: PyTree, solved: Profile):
+    def attach(members: Int[Array, " k"], smooth: PyTree, fixed: PyTree, solved: Profile):
         """`value` and `probs` as differentiable functions of `smooth`."""
-        return _attach(members, *merge(smooth, arrays), groups, solved)
+        return _attach(members, *merge(smooth, fixed), groups, solved)
 
     def forward(smooth: PyTree, arrays: PyTree) -> tuple[Profile, PyTree]:
         smooth, arrays = jax.tree.map(lambda x: x.value, (smooth, arrays), is_leaf=_is_primal)
-        inputs = merge(*lax.stop_gradient((smooth, arrays)))
-        solved = _solve(*inputs, groups, is_weighted, solver, throw)
-        value, probs = on_active(attach, solved.mass, n, smooth, arrays, solved)
+        fixed, init = arrays
+        inputs = merge(*lax.stop_gradient((smooth, fixed)))
+        solved = _solve(*inputs, groups, is_weighted, solver, init, throw)
+        value, probs = on_active(attach, solved.mass, n, smooth, fixed, solved)
         out = eqx.tree_at(lambda p: (p.value, p.probs), solved, (value, probs))
-        return out, (smooth, arrays, solved)
+        return out, (smooth, fixed, solved)
 
     def backward(residuals: PyTree, cotangents: Profile) -> tuple[PyTree, None]:
-        smooth, arrays, solved = residuals
+        smooth, fixed, solved = residuals
         pair = (cotangents.value, cotangents.probs)
         wanted = [not isinstance(cotangent, SymbolicZero) for cotangent in pair]
 
         def pull(members: Int[Array, " k"], smooth: PyTree, pair: list[Array]) -> PyTree:
             def outputs(smooth: PyTree) -> list[Array]:
-                return _pick(attach(members, smooth, arrays, solved), wanted)
+                return _pick(attach(members, smooth, fixed, solved), wanted)
 
             return jax.vjp(outputs, smooth)[1](pair)[0]
 
         return on_active(pull, solved.mass, n, smooth, _pick(pair, wanted)), None
 
     profile.defvjp(forward, backward, symbolic_zeros=True)
-    return profile(smooth, arrays)
+    return profile(smooth, (fixed, init))
 
 
 def _is_primal(x: Any) -> bool:
@@ -211,6 +216,7 @@ def _solve(
     groups: Groups | None,
     is_weighted: bool,
     solver: AbstractMixSolver | None,
+    init: Float[Array, "m *g"] | None,
     throw: bool,
 ) -> Profile:
     """Solve the inner problem on the whole grid."""
@@ -220,12 +226,15 @@ def _solve(
         usable = jnp.all(log_lik < jnp.inf, axis=1) & jnp.any(log_lik > -jnp.inf, axis=1)
     solver = default_mix_solver(log_lik.dtype) if solver is None else solver
     if groups is None:
-        one = mixsolve(log_lik, weights, solver=solver, throw=throw)
+        one = mixsolve(log_lik, weights, init=init, solver=solver, throw=throw)
         steps = one.stats["num_steps"]
         value = one.objective
         return Profile(value, one.probs, one.gap, one.result, steps, value, usable)
-    solve = partial(mixsolve, solver=solver, throw=False)
-    each = jax.vmap(solve)(*groups.split(log_lik, weights))
+
+    def solve(log_lik: Array, weights: Array, init: Array | None) -> MixSolution:
+        return mixsolve(log_lik, weights, init=init, solver=solver, throw=False)
+
+    each = jax.vmap(solve)(*groups.split(log_lik, weights), None if init is None else init.T)
     share = groups.share(weights).astype(log_lik.dtype)
     first_failure = jnp.argmax(each.result != MIX_RESULTS.successful)
     result = jax.tree.map(lambda code: code[first_failure], each.result)

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from ._function_model import FunctionModel
 from ._model import leaf_name
 from ._solution import RESULTS
 
@@ -39,7 +40,8 @@ class FitResult(eqx.Module):
         `num_steps` of the minimiser, `num_active` support points, and the name of the `minimiser`.
     history : dict of str to numpy arrays
         One entry for each step: `value`, `grad_norm` (NaN if the minimiser does not keep a
-        gradient), `gap` and `num_active`, at the iterate after the step.
+        gradient), `gap` and `num_active` at the iterate after the step, and `step`, the largest
+        change of a parameter: zero for a rejected trial.
     """
 
     model: Any
@@ -57,9 +59,11 @@ class FitResult(eqx.Module):
     @property
     def param_names(self) -> tuple[str, ...]:
         """Name of each estimated scalar: its path in the model, with its index in its array."""
+        is_function = isinstance(self.params, FunctionModel)
+        params = self.params.params if is_function else self.params
         names = []
-        for path, leaf in jax.tree_util.tree_leaves_with_path(self.params):
-            name = leaf_name(path)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+            name = leaf_name(path) if path or not is_function else "params"
             names += (
                 [name]
                 if leaf.ndim == 0

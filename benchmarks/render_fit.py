@@ -1,0 +1,265 @@
+"""Tables and a plot from the results of `fit.py`.
+
+    python benchmarks/render_fit.py [--results DIR] [--docs DIR]
+
+reads `fit.json`, and writes `benchmarks-fit.md` and `benchmarks-fit.svg`. Needs matplotlib.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from render import gap_text, seconds, size_text, table
+
+LABELS = {
+    "ours": "`spmlex.fit`",
+    "cpp": "jaxopt.BFGS over mixsqpx 0.1.4 (C++)",
+    "rust": "jaxopt.BFGS over mixsqpx 0.2.3a1 (Rust)",
+}
+
+
+def compare_section(found: list[dict[str, Any]]) -> list[str]:
+    """The factor model beside the peers."""
+    rows = []
+    for problem in found:
+        ours = problem["runs"]["ours"]
+        for name, run in problem["runs"].items():
+            warm, mine = statistics.median(run["warm"]), statistics.median(ours["warm"])
+            ratios = ["", ""]
+            if name != "ours":
+                ratios = [f"{run['cold'] / ours['cold']:.1f}", f"{warm / mine:.1f}"]
+            rows.append(
+                [
+                    f"{size_text(problem)}, {LABELS[name]}",
+                    seconds(run["cold"]),
+                    seconds(warm),
+                    *ratios,
+                    str(run["iterations"]),
+                    f"{run['value']:.10f}",
+                    f"{run['grad_norm']:.0e}",
+                ]
+            )
+    head = ["factor model", "cold", "warm", "cold ratio", "warm ratio"]
+    head += ["iterations", "value", "gradient"]
+    tol = found[0]["peer_tol"]
+    return [
+        "## Beside quasi-Newton over other solvers",
+        "",
+        "The factor model with three outcomes and five parameters. Cold: the first call of a "
+        "process, compilation included and imports not. Warm: median of the further ones. The "
+        "others take the envelope gradient, the proportions held where their solver put them, and "
+        f"stop at a gradient norm of {tol:.0e}, as their solvers' errors allow no much smaller "
+        "one; `spmlex.fit` stops at 1e-10 (1 + |value|). Their gradient is the l2 norm, ours the "
+        "largest entry.",
+        "",
+        *table(head, rows),
+        "",
+    ]
+
+
+def hessian_section(found: list[dict[str, Any]]) -> list[str]:
+    """Cost of second derivatives."""
+    rows = [
+        [
+            r["what"],
+            str(r["num_params"]),
+            seconds(r["gradient"]),
+            seconds(r["hessian"]),
+            f"{r['hessian'] / r['gradient']:.1f}",
+        ]
+        for r in found
+    ]
+    return [
+        "## The cost of a Hessian",
+        "",
+        "Value, gradient and exact Hessian of the profile likelihood together, as `fit` evaluates "
+        "them, and value and gradient alone, both compiled, in turns. Columns of the Hessian are "
+        "formed in blocks of at most sixteen.",
+        "",
+        *table(["model", "parameters", "gradient", "Hessian", "Hessian / gradient"], rows),
+        "",
+    ]
+
+
+def starts_section(found: dict[str, Any]) -> list[str]:
+    """Random starts."""
+    rows = []
+    for name, run in found["runs"].items():
+        rows.append(
+            [
+                name,
+                str(run["at_the_best"]),
+                str(run["successful"] - run["at_the_best"]),
+                str(run["failures"]),
+                f"{run['worst_grad_norm']:.0e}",
+                f"{run['median_steps']:.0f}",
+                str(run["most_steps"]),
+                seconds(run["seconds"]),
+            ]
+        )
+    head = ["minimiser", "at the best", "at another maximum", "reported as failed"]
+    head += ["worst gradient of a success", "steps, median", "most", "time, all"]
+    return [
+        f"## {found['starts']} starts far from the truth",
+        "",
+        f"The factor model, {size_text(found)}. Both loadings are drawn from N(0, 3²), the "
+        "logarithms of the three standard deviations from N(0, 1); the truth is (1.5, 0.3) and "
+        "(0, 0.2, −0.3). A maximum is counted as the best within 1e-5 of the highest "
+        f"log-likelihood that any start found, {found['loglik']:.4f}. The gradient of every "
+        "success is evaluated anew, at the model that was returned.",
+        "",
+        *table(head, rows),
+        "",
+        "The other maxima, by log-likelihood, with the number of starts of each minimiser:",
+        "",
+        *other_maxima(found),
+        "",
+    ]
+
+
+def other_maxima(found: dict[str, Any]) -> list[str]:
+    """Local maxima, gathered to a tenth."""
+    counts: dict[float, dict[str, int]] = {}
+    for name, run in found["runs"].items():
+        for loglik in run["other_optima"]:
+            of = counts.setdefault(round(loglik, 1), {})
+            of[name] = of.get(name, 0) + 1
+    names = list(found["runs"])
+    rows = [
+        [f"{loglik:.1f}", *(str(of.get(name, 0)) for name in names)]
+        for loglik, of in sorted(counts.items(), reverse=True)
+    ]
+    return table(["log-likelihood", *names], rows)
+
+
+def models_section(found: list[dict[str, Any]]) -> list[str]:
+    """Larger models."""
+    rows = [
+        [
+            r["what"],
+            str(r["num_params"]),
+            seconds(r["cold"]),
+            seconds(statistics.median(r["warm"])),
+            str(r["iterations"]),
+            str(r["active"]),
+            f"{r['grad_norm']:.0e}",
+            gap_text(r["gap"]),
+        ]
+        for r in found
+    ]
+    head = ["model", "parameters", "cold", "warm", "iterations", "active points", "gradient", "gap"]
+    return ["## Larger models", "", *table(head, rows), ""]
+
+
+def crossover_section(found: list[dict[str, Any]]) -> list[str]:
+    """Newton and BFGS by number of parameters."""
+    rows = []
+    for r in found:
+        cells = [str(r["num_params"])]
+        for name in ("newton", "bfgs"):
+            run = r[name]
+            cells += [seconds(run["cold"]), seconds(statistics.median(run["warm"]))]
+            cells += [str(run["iterations"]), f"{run['grad_norm']:.0e}"]
+        rows.append(cells)
+    head = ["parameters"]
+    for name in ("Newton", "BFGS"):
+        head += [f"{name}, cold", "warm", "steps", "gradient"]
+    return [
+        "## Newton's method and BFGS",
+        "",
+        "Panel regressions with a unit effect, 2 000 units over five years and 61 support points, "
+        "from a start at zero: `TrustRegionNewton()` and `optimistix.BFGS(rtol=1e-9, atol=1e-9)`.",
+        "",
+        *table(head, rows),
+        "",
+    ]
+
+
+def wage_section(found: list[dict[str, Any]]) -> list[str]:
+    """The wage panel."""
+    rows = [
+        [
+            str(r["points"]),
+            f"{r['successful']} of {r['starts']}",
+            str(r["reached"]),
+            f"{r['loglik']:.4f}",
+            f"{r['lowest']:.4f}",
+            f"{r['union']:.4f}",
+            f"{r['married']:.4f}",
+            f"{min(r['steps'])} to {max(r['steps'])}",
+            f"{r['grad_norm']:.0e}",
+            gap_text(r["gap"]),
+            seconds(r["seconds"]),
+        ]
+        for r in found
+    ]
+    head = ["points", "converged", "reached the best", "log-likelihood", "lowest", "union"]
+    head += ["married", "steps", "worst gradient", "worst gap", "time, cold"]
+    return [
+        "## The wage panel on nested grids",
+        "",
+        "The [wage panel](examples.md), 545 men over eight years, fifteen parameters, from ten "
+        "starts on each grid. Every grid holds the points of the one before it.",
+        "",
+        *table(head, rows),
+        "",
+    ]
+
+
+def draw(found: list[dict[str, Any]], path: Path) -> None:
+    """Gradient norm against iterations: the end is quadratic."""
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.subplots()
+    for problem, marker in zip(found, "os", strict=False):
+        norms = problem["runs"]["ours"]["grad_norms"]
+        axes.semilogy(range(1, len(norms) + 1), norms, marker + "-", label=size_text(problem))
+    axes.set(xlabel="Iteration", ylabel="Gradient norm")
+    axes.set_title("The factor model: the last steps are quadratic")
+    axes.grid(True, alpha=0.3)
+    axes.legend()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description="Tables and a plot from the results of fit.py.")
+    here = Path(__file__).resolve().parent
+    docs = here.parent / "docs" / "pages"
+    parser.add_argument("--results", type=Path, default=here / "results")
+    parser.add_argument("--docs", type=Path, default=docs)
+    args = parser.parse_args()
+    found = json.loads((args.results / "fit.json").read_text())
+    machine = found["machine"]
+    lines = [
+        "# Benchmark of `fit`",
+        "",
+        f"Run on {found['date']}: {machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}. In "
+        "float64. The commands, from the root of the repository:",
+        "",
+        "```bash",
+        "python benchmarks/peers/setup.py ENVS",
+        "python benchmarks/fit.py --envs ENVS --output benchmarks/results/fit.json",
+        "python benchmarks/render_fit.py",
+        "```",
+        "",
+    ]
+    draw(found["compare"], args.docs / "benchmarks-fit.svg")
+    lines += compare_section(found["compare"])
+    lines += ["![Gradient norm against iterations](benchmarks-fit.svg)", ""]
+    lines += hessian_section(found["hessian"])
+    lines += starts_section(found["starts"])
+    lines += models_section(found["models"])
+    lines += crossover_section(found["crossover"])
+    lines += wage_section(found["wage"])
+    page = "\n".join(lines).rstrip() + "\n"
+    (args.docs / "benchmarks-fit.md").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The search for the parameters, driven from the host step by step."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optimistix as optx
+from jaxtyping import Array, Bool, Float, PyTree, Scalar
+
+from mixsqpx import RESULTS as MIX_RESULTS
+from mixsqpx import AbstractMixSolver
+
+from ._model import Groups
+from ._newton import TrustRegionNewton
+from ._profile import Profile, solve_profile
+from ._progress import Progress, Step
+from ._solution import RESULTS
+
+# A fit is successful only where the largest entry of the gradient is below this times sqrt(eps),
+# whatever the minimiser says: 1.5e-6 in float64. Not relative to the value, which depends on units.
+_SMALL_GRADIENT = 100.0
+
+# Support points of the distribution at which the first inner solve starts.
+_NUM_START = 8
+
+
+class Problem(eqx.Module):
+    """Everything an evaluation needs besides the free parameters.
+
+    `init` is where the inner solve starts: at the distribution of the last accepted model, once
+    there is one.
+    """
+
+    held: PyTree
+    data: PyTree
+    supp: PyTree
+    weights: Float[Array, " n"] | None
+    groups: Groups | None
+    mix_solver: AbstractMixSolver
+    init: Float[Array, "m *g"] | None
+
+    def __call__(self, params: PyTree, args: None = None) -> tuple[Scalar, Profile]:
+        """Objective of a minimiser: the value, and the inner optimum as auxiliary output."""
+        del args
+        profile = solve_profile(
+            eqx.combine(params, self.held),
+            self.data,
+            self.supp,
+            groups=self.groups,
+            weights=self.weights,
+            solver=self.mix_solver,
+            init=self.init,
+            throw=False,
+        )
+        return profile.value, jax.lax.stop_gradient(profile)
+
+
+class Found(NamedTuple):
+    """Where a search ended, and how."""
+
+    params: PyTree
+    profile: Profile
+    grad_norm: float
+    history: dict[str, np.ndarray]
+    result: RESULTS
+
+
+def search(
+    minimiser: optx.AbstractMinimiser,
+    problem: Problem,
+    params: PyTree,
+    max_steps: int,
+    progress: Progress,
+) -> Found:
+    """Drive the minimiser from the host: a step is long, and can be watched and interrupted.
+
+    Whatever the minimiser says, it is only a success with a certified inner optimum and a small
+    gradient.
+    """
+    params, known, rows, result = _run(minimiser, problem, params, max_steps, progress)
+    profile, grad = _evaluate(problem, params) if known is None else known
+    grad_norm = _max_norm(grad)
+    if result == RESULTS.successful and profile.result != MIX_RESULTS.successful:
+        result = RESULTS.inner_problem_failed
+    limit = _SMALL_GRADIENT * float(jnp.finfo(profile.value.dtype).eps) ** 0.5
+    if result == RESULTS.successful and not grad_norm <= limit:
+        result = RESULTS.gradient_not_small
+    history = dict(zip(Step._fields, map(np.asarray, zip(*rows, strict=True)), strict=True))
+    return Found(params, profile, grad_norm, history, result)
+
+
+def _run(
+    minimiser: optx.AbstractMinimiser,
+    problem: Problem,
+    params: PyTree,
+    max_steps: int,
+    progress: Progress,
+) -> tuple[PyTree, tuple[Profile, PyTree] | None, list[Step], RESULTS]:
+    """All steps. Of a success with our own minimiser, inner optimum and gradient are known."""
+    state = _init(minimiser, problem, params)
+    rows: list[Step] = []
+    known, done, result = None, False, optx.RESULTS.successful
+    while not done and len(rows) < max_steps:
+        params, state, profile, step, done, result = _step(minimiser, problem, params, state)
+        grad = _gradient_of(state)
+        rows.append(
+            Step(
+                value=float(profile.value),
+                grad_norm=np.nan if grad is None else _max_norm(grad),
+                step=float(step),
+                num_active=num_active(profile),
+                gap=float(profile.gap),
+            )
+        )
+        progress.update(rows[-1])
+        problem = _from(profile, problem)
+        if isinstance(minimiser, TrustRegionNewton):
+            known = (profile, grad)
+        if result != optx.RESULTS.successful or not np.isfinite(rows[0].value):
+            break
+    if not np.isfinite(rows[0].value) or (result == optx.RESULTS.nonfinite and len(rows) == 1):
+        return params, None, rows, RESULTS.not_finite_at_start
+    if result != optx.RESULTS.successful:
+        return params, None, rows, RESULTS.minimiser_failed
+    if not done:
+        return params, None, rows, RESULTS.fit_max_steps_reached
+    return params, known, rows, RESULTS.successful
+
+
+def first_init(
+    mix_solver: AbstractMixSolver, num_points: int, num_groups: int | None, dtype: Any
+) -> Float[Array, "m *g"] | None:
+    """Equal mass on points spread over the grid, for a solver that can leave there any point."""
+    if not mix_solver.starts_anywhere:
+        return None
+    count = min(num_points, _NUM_START)
+    probs = np.zeros(num_points)
+    probs[np.arange(count) * (num_points - 1) // max(count - 1, 1)] = 1 / count
+    if num_groups is not None:
+        probs = np.tile(probs[:, None], num_groups)
+    return jnp.asarray(probs, dtype)
+
+
+def _from(profile: Profile, problem: Problem) -> Problem:
+    """The problem, its next inner solve starting at the optimum of this one."""
+    if problem.init is None or profile.result != MIX_RESULTS.successful:
+        return problem
+    return eqx.tree_at(lambda p: p.init, problem, profile.probs)
+
+
+def _gradient_of(state: Any) -> PyTree | None:
+    """Gradient at the iterate, where the minimiser keeps one: ours, and some of optimistix's."""
+    if hasattr(state, "grad"):
+        return state.grad
+    return getattr(getattr(state, "f_info", None), "grad", None)
+
+
+def _max_norm(grad: PyTree) -> float:
+    """Largest entry in absolute value, NaN if any is (XLA's maximum may drop a NaN on CPU)."""
+    return float(np.max(np.abs(np.concatenate([np.ravel(x) for x in jax.tree.leaves(grad)]))))
+
+
+def num_active(profile: Profile) -> int:
+    """Support points with mass in any group."""
+    positive = np.asarray(profile.probs) > 0
+    return int(np.sum(positive.reshape(positive.shape[0], -1).any(axis=1)))
+
+
+@eqx.filter_jit
+def _init(minimiser: optx.AbstractMinimiser, problem: Problem, params: PyTree) -> Any:
+    f_struct, aux_struct = eqx.filter_eval_shape(problem, params)
+    return minimiser.init(problem, params, None, {}, f_struct, aux_struct, frozenset())
+
+
+@eqx.filter_jit
+def _step(
+    minimiser: optx.AbstractMinimiser, problem: Problem, params: PyTree, state: Any
+) -> tuple[PyTree, Any, Profile, Scalar, Bool[Array, ""], optx.RESULTS]:
+    new, state, profile = minimiser.step(problem, params, None, {}, state, frozenset())
+    done, result = minimiser.terminate(problem, new, None, {}, state, frozenset())
+    step = optx.max_norm(jax.tree.map(jnp.subtract, new, params))
+    return new, state, profile, step, done, result
+
+
+@eqx.filter_jit
+def _evaluate(problem: Problem, params: PyTree) -> tuple[Profile, PyTree]:
+    (_, profile), grad = jax.value_and_grad(problem, has_aux=True)(params)
+    return profile, grad

@@ -1,0 +1,63 @@
+"""Other optimisers on `profile_ll`: those of docs/examples/optimisers.py."""
+
+import importlib.util
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from .helpers import log_lik_of, mixture_gap
+from .models import Problem
+
+PATH = Path(__file__).parents[2] / "docs" / "examples" / "optimisers.py"
+SPEC = importlib.util.spec_from_file_location("optimisers", PATH)
+NAMES = (
+    "jaxopt.BFGS",
+    "jaxopt.LBFGS",
+    "optax.lbfgs",
+    "scipy, trust-exact",
+    "optimagic, scipy_lbfgsb",
+)
+
+
+@pytest.fixture(scope="module")
+def example():
+    assert SPEC is not None
+    assert SPEC.loader is not None
+    module = importlib.util.module_from_spec(SPEC)
+    SPEC.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def small(example):
+    return example.problem(60, 15)
+
+
+@pytest.fixture(scope="module")
+def estimates(example, small):
+    import spmlex
+
+    fitted = spmlex.fit(*small)
+    assert fitted.result == spmlex.RESULTS.successful
+    return fitted.estimates
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ends_where_fit_does(example, small, estimates, name):
+    import spmlex
+
+    start, data, supp = small
+    model = example.OPTIMISERS[name](start, data, supp)
+    (_, probs), grad = jax.value_and_grad(spmlex.profile_ll, has_aux=True)(model, data, supp)
+    # Their tolerances are at most 1e-6, in the largest entry or the l2 norm of the gradient.
+    assert np.max(np.abs(ravel_pytree(grad)[0])) <= 1e-6
+    assert mixture_gap(log_lik_of(Problem(model, data, supp)), probs) <= 1e-12
+    # Gradient over the smallest curvature, 0.05.
+    np.testing.assert_allclose(ravel_pytree(model)[0], estimates, atol=2e-5)
+
+
+def test_all_are_tested(example):
+    assert set(example.OPTIMISERS) == {"spmlex.fit", *NAMES}

@@ -31,7 +31,7 @@ from ._newton import TrustRegionNewton
 from ._profile import default_mix_solver
 from ._progress import Progress, watch
 from ._result import FitResult
-from ._search import Problem, first_init, num_active, search
+from ._search import Problem, first_init, num_active, problem_from, search
 from ._solution import RESULTS
 
 
@@ -243,6 +243,7 @@ def _run(task: _Task, model: Any, report: Progress) -> FitResult:
             "minimiser": type(task.minimiser).__name__,
         },
         history=found.history,
+        problem=problem_from(found.profile, problem),
     )
 
 

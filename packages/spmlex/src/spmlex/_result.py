@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ._function_model import FunctionModel
 from ._model import leaf_name
+from ._search import Problem
 from ._solution import RESULTS
 
 
@@ -42,6 +43,9 @@ class FitResult(eqx.Module):
         One entry for each step: `value`, `grad_norm` (NaN if the minimiser does not keep a
         gradient), `gap` and `num_active` at the iterate after the step, and `step`, the largest
         change of a parameter: zero for a rejected trial.
+    problem : Problem or None
+        What was fitted besides the free parameters: the held part of the model, data, support,
+        weights, groups and the solver of the inner problem. None after loading without the data.
     """
 
     model: Any
@@ -55,6 +59,7 @@ class FitResult(eqx.Module):
     result: RESULTS
     stats: dict[str, Any]
     history: dict[str, np.ndarray]
+    problem: Problem | None
 
     @property
     def param_names(self) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ def _run(
             )
         )
         progress.update(rows[-1])
-        problem = _from(profile, problem)
+        problem = problem_from(profile, problem)
         if isinstance(minimiser, TrustRegionNewton):
             known = (profile, grad)
         if result != optx.RESULTS.successful or not np.isfinite(rows[0].value):
@@ -143,7 +143,7 @@ def first_init(
     return jnp.asarray(probs, dtype)
 
 
-def _from(profile: Profile, problem: Problem) -> Problem:
+def problem_from(profile: Profile, problem: Problem) -> Problem:
     """The problem, its next inner solve starting at the optimum of this one."""
     if problem.init is None or profile.result != MIX_RESULTS.successful:
         return problem

@@ -243,6 +243,12 @@ class Groups(eqx.Module):
         """Number of groups."""
         return self.units.shape[0]
 
+    def labels(self, num_units: int) -> Int[Array, " n"]:
+        """Group of each unit."""
+        number = jnp.broadcast_to(jnp.arange(self.num)[:, None], self.units.shape)
+        none = jnp.zeros(num_units, int)
+        return none.at[self.units].max(jnp.where(self.mask, number, 0))
+
     def split(
         self, log_lik: Float[Array, "n m"], weights: Float[Array, " n"]
     ) -> tuple[Float[Array, "g k m"], Float[Array, "g k"]]:

@@ -1,5 +1,9 @@
 """Profile likelihood of models with unobserved heterogeneity of unknown distribution."""
 
+from ._covariance import SingularInformationError as SingularInformationError
+from ._covariance import conf_int as conf_int
+from ._covariance import covariance as covariance
+from ._covariance import std_errors as std_errors
 from ._fit import fit as fit
 from ._fit import fit_multistart as fit_multistart
 from ._function_model import FunctionModel as FunctionModel
@@ -7,15 +11,31 @@ from ._multistart import MultistartResult as MultistartResult
 from ._newton import TrustRegionNewton as TrustRegionNewton
 from ._profile import profile_ll as profile_ll
 from ._result import FitResult as FitResult
+from ._save import load as load
+from ._save import save as save
+from ._scores import scores as scores
 from ._solution import RESULTS as RESULTS
+from ._summary import compare as compare
+from ._summary import summary as summary
+from ._table import Table as Table
 
 __all__ = [
     "RESULTS",
     "FitResult",
     "FunctionModel",
     "MultistartResult",
+    "SingularInformationError",
+    "Table",
     "TrustRegionNewton",
+    "compare",
+    "conf_int",
+    "covariance",
     "fit",
     "fit_multistart",
+    "load",
     "profile_ll",
+    "save",
+    "scores",
+    "std_errors",
+    "summary",
 ]

@@ -1,20 +1,27 @@
 """What a fit returns."""
 
+import os
 from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PyTree
 
+from . import _covariance, _scores, _summary
 from ._function_model import FunctionModel
 from ._model import leaf_name
 from ._search import Problem
 from ._solution import RESULTS
+from ._table import Table
 
 
 class FitResult(eqx.Module):
     """Estimates of a model and of the distribution of its heterogeneity. `print` shows a table.
+
+    The methods below `estimates` say in brief what the functions of the same names say in full:
+    `result.std_errors("robust")` is `std_errors(result, "robust")`.
 
     Attributes
     ----------
@@ -83,27 +90,48 @@ class FitResult(eqx.Module):
         return np.concatenate([np.ravel(leaf) for leaf in leaves])
 
     def __str__(self) -> str:
-        ok = bool(self.result == RESULTS.successful)
-        header = [
-            ("Units", f"{self.n_obs}"),
-            ("Log-likelihood", f"{self.loglik:.6f}"),
-            ("Support points", f"{self.probs.shape[0]}"),
-            ("of them active", f"{self.stats['num_active']}"),
-            ("Optimality gap", f"{self.gap:.1e}"),
-            ("Gradient norm", f"{self.grad_norm:.1e}"),
-            ("Iterations", f"{self.stats['num_steps']}"),
-            ("Converged", "yes" if ok else "NO"),
-        ]
-        names = self.param_names
-        width = max([9, *map(len, names)])
-        total = max(width + 16, 58)
-        lines = ["Profile likelihood estimates".center(total).rstrip(), "=" * total]
-        for (left, x), (right, y) in zip(header[::2], header[1::2], strict=True):
-            half = total // 2 - 1
-            lines.append(f"{left:<15}{x:>{half - 15}}  {right:<15}{y:>{total - half - 17}}")
-        lines += ["-" * total, f"{'':<{width}}{'estimate':>16}", "-" * total]
-        lines += [
-            f"{name:<{width}}{value:>16.6f}"
-            for name, value in zip(names, self.estimates, strict=True)
-        ]
-        return "\n".join([*lines, "=" * total])
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    def summary(
+        self,
+        *,
+        kind: str = "hessian",
+        clusters: Int[ArrayLike, " n"] | None = None,
+        level: float = 0.95,
+    ) -> Table:
+        """Table of estimates, standard errors, z, p and intervals; see `spmlex.summary`."""
+        return _summary.summary(self, kind=kind, clusters=clusters, level=level)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to a file, without the data; see `spmlex.save`, and read it with `spmlex.load`."""
+        from ._save import save
+
+        save(self, path)
+
+    def cov(
+        self, kind: str = "hessian", clusters: Int[ArrayLike, " n"] | None = None
+    ) -> Float[np.ndarray, "p p"]:
+        """Covariance of the estimates; see `spmlex.covariance`."""
+        return _covariance.covariance(self, kind, clusters)
+
+    def std_errors(
+        self, kind: str = "hessian", clusters: Int[ArrayLike, " n"] | None = None
+    ) -> Float[np.ndarray, " p"]:
+        """Standard errors; see `spmlex.covariance`."""
+        return _covariance.std_errors(self, kind, clusters)
+
+    def conf_int(
+        self,
+        level: float = 0.95,
+        kind: str = "hessian",
+        clusters: Int[ArrayLike, " n"] | None = None,
+    ) -> Float[np.ndarray, "p 2"]:
+        """Normal confidence intervals; see `spmlex.conf_int`."""
+        return _covariance.conf_int(self, level, kind, clusters)
+
+    def scores(self) -> Float[np.ndarray, "n p"]:
+        """Scores of the profile likelihood, one row a unit; see `spmlex.scores`."""
+        return _scores.scores(self)

@@ -7,7 +7,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
-from ._scores import hessian, problem_of, scores, total_weight
+from ._scores import hessian, problem_of, scores
 
 if TYPE_CHECKING:
     from ._result import FitResult

@@ -9,6 +9,10 @@ from ._fit import fit_multistart as fit_multistart
 from ._function_model import FunctionModel as FunctionModel
 from ._multistart import MultistartResult as MultistartResult
 from ._newton import TrustRegionNewton as TrustRegionNewton
+from ._plots import plot_distribution as plot_distribution
+from ._plots import plot_gradient as plot_gradient
+from ._plots import plot_history as plot_history
+from ._plots import plot_profile as plot_profile
 from ._profile import profile_ll as profile_ll
 from ._result import FitResult as FitResult
 from ._save import load as load
@@ -33,6 +37,10 @@ __all__ = [
     "fit",
     "fit_multistart",
     "load",
+    "plot_distribution",
+    "plot_gradient",
+    "plot_history",
+    "plot_profile",
     "profile_ll",
     "save",
     "scores",

@@ -82,7 +82,7 @@ def save(result: FitResult, path: str | os.PathLike[str]) -> None:
     header |= {name: getattr(result, name) for name in ("loglik", "n_obs", "grad_norm", "gap")}
     # A file handle, because NumPy would append `.npz` to a path without it.
     with open(path, "wb") as file:
-        np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
+        np.savez_compressed(file, **(arrays | {"header": np.array(json.dumps(header))}))
 
 
 def load(path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None) -> FitResult:
@@ -227,7 +227,7 @@ def _check_same(saved: dict[str, str], given: dict[str, str]) -> None:
             + "; ".join(faults[:5])
             + more
             + ". Give a model like the one that was fitted."
-            + (_SINGLE if "float64" in str(faults) and not jax.config.jax_enable_x64 else "")
+            + (_SINGLE if "float64" in str(faults) and jnp.zeros(()).dtype != jnp.float64 else "")
         )
 
 

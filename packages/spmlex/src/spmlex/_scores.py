@@ -152,8 +152,8 @@ def scores(result: "FitResult") -> Float[np.ndarray, "n p"]:
     """Scores of the profile log-likelihood, one row a unit.
 
     sᵢ = Σⱼ πᵢⱼ ∂θ ℓᵢⱼ + (∂p_A/∂θ)ᵀ a_iA/uᵢ, the total derivative of log uᵢ(θ, p(θ)). The second
-    term is the response of the distribution. By the envelope theorem it sums to zero over units, but
-    not for each: without it the scores sum to zero as well, and are too spread out, so standard
+    term is the response of the distribution. By the envelope theorem it sums to zero, but
+    not unit by unit: without it the scores sum to zero as well, and are too spread out, so standard
     errors from them are too small.
 
     Parameters

@@ -51,7 +51,7 @@ class Bootstrap(eqx.Module):
     @property
     def succeeded(self) -> Bool[np.ndarray, " b"]:
         """Which replications ended at a stationary point; all else is of these alone."""
-        return np.isfinite(self.estimates).all(axis=1)
+        return np.asarray(np.isfinite(self.estimates).all(axis=1))
 
     @property
     def num_failed(self) -> int:
@@ -154,7 +154,9 @@ def bootstrap(
     if isinstance(num, bool) or not isinstance(num, int) or num < 2:
         raise ValueError(f"`num` must be an integer of at least 2, but it is {num!r}.")
     if scheme not in SCHEMES:
-        raise ValueError(f"`scheme` must be one of {', '.join(map(repr, SCHEMES))}, not {scheme!r}.")
+        raise ValueError(
+            f"`scheme` must be one of {', '.join(map(repr, SCHEMES))}, not {scheme!r}."
+        )
     labels = np.arange(result.n_obs)
     if clusters is not None:
         labels = check_clusters(clusters, result.n_obs)
@@ -215,7 +217,7 @@ class _State(NamedTuple):
     step: Float[Array, " p"]
     decrement: Scalar
     certified: Bool[Array, ""]
-    count: Int[Array, ""]
+    num_steps: Int[Array, ""]
 
 
 @eqx.filter_jit
@@ -234,16 +236,16 @@ def _quick(
         return jnp.sqrt(num_units * jnp.maximum(grad @ inverse @ grad, 0.0))
 
     def proceeds(state: _State) -> Bool[Array, ""]:
-        return (state.decrement > tol) & (state.count < _MAX_QUICK_STEPS)
+        return (state.decrement > tol) & (state.num_steps < _MAX_QUICK_STEPS)
 
     def advance(state: _State) -> _State:
         here = problem
         if state.init is not None:
             here = eqx.tree_at(lambda p: p.init, problem, state.init)
         trial = state.flat + state.step
-        (value, profile), grad = jax.value_and_grad(
-            lambda flat: here(unravel(flat)), has_aux=True
-        )(trial)
+        (value, profile), grad = jax.value_and_grad(lambda flat: here(unravel(flat)), has_aux=True)(
+            trial
+        )
         certified = profile.result == MIX_RESULTS.successful
         decrement = decrement_of(grad)
         good = certified & (decrement < jnp.inf)
@@ -264,11 +266,11 @@ def _quick(
             -new_inverse @ grad,
             decrement,
             certified,
-            state.count,
+            state.num_steps,
         )
         rejected = state._replace(step=0.25 * step)
         new = jax.tree.map(lambda a, b: jnp.where(good, a, b), accepted, rejected)
-        return new._replace(count=state.count + 1)
+        return new._replace(num_steps=state.num_steps + 1)
 
     infinite = jnp.asarray(jnp.inf, flat.dtype)
     first = _State(

@@ -1,6 +1,6 @@
 """The search for the parameters inside a compiled function, for many problems that are alike."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,7 +12,6 @@ from mixsqpx import RESULTS as MIX_RESULTS
 
 from ._newton import TrustRegionNewton
 from ._profile import Profile
-from ._search import Problem
 
 
 class Optimum(NamedTuple):
@@ -40,12 +39,25 @@ class Optimum(NamedTuple):
 
 
 def optimise(
-    problem: Problem,
+    problem: Any,
     params: PyTree,
     minimiser: TrustRegionNewton,
     max_steps: int,
 ) -> Optimum:
-    """Newton's method from `params`, each inner solve starting where the last one ended."""
+    """Newton's method from `params`, each inner solve starting where the last one ended.
+
+    Parameters
+    ----------
+    problem : Problem, or what is called and has an `init` like one
+    params : PyTree
+        Where to start.
+    minimiser : TrustRegionNewton
+    max_steps : int
+
+    Returns
+    -------
+    Optimum
+    """
     struct, aux_struct = eqx.filter_eval_shape(problem, params)
     state = minimiser.init(problem, params, None, {}, struct, aux_struct, frozenset())
     dynamic, static = eqx.partition(state, eqx.is_array)

@@ -85,7 +85,7 @@ def linearise(
         data = replace_units(data, counts)
     kept = probs[members] if grouped is not None else probs[members][:, None]
 
-    def unit_log_liks(flat: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    def unit_log_liks(flat: Array) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
         model = eqx.combine(unravel(flat), problem.held)
         log_lik = log_lik_of(model, data, take(problem.supp, members))
         n = log_lik.shape[0]

@@ -1,0 +1,60 @@
+"""Information criteria."""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._scores import total_weight
+
+if TYPE_CHECKING:
+    from ._result import FitResult
+
+
+def num_free(result: "FitResult", *, count_masses: bool = True) -> int:
+    """Degrees of freedom of a fit: estimated scalars, and masses that are free to vary.
+
+    A group's distribution with K active points has K - 1 free masses. Where on the grid its points
+    lie is not counted, though the data chose that: the count is a convention, the one of latent
+    class models, and no theorem. It is the same for all fits that share a grid.
+
+    Parameters
+    ----------
+    result : FitResult
+    count_masses : bool
+        Whether to count the masses. Without them, the distribution is taken as a nuisance that all
+        models under comparison share.
+
+    Returns
+    -------
+    int
+        p, or p + Σ_g (K_g - 1).
+    """
+    probs = np.asarray(result.probs).reshape(result.probs.shape[0], -1)
+    masses = int(np.sum(probs > 0)) - probs.shape[1]
+    return result.estimates.size + (masses if count_masses else 0)
+
+
+def aic(result: "FitResult", *, count_masses: bool = True) -> float:
+    """Akaike's criterion, 2 × degrees of freedom - 2 × log-likelihood: smaller is better.
+
+    Parameters
+    ----------
+    result, count_masses
+        See `num_free`.
+    """
+    return 2.0 * num_free(result, count_masses=count_masses) - 2.0 * result.loglik
+
+
+def bic(result: "FitResult", *, count_masses: bool = True) -> float:
+    """Schwarz's criterion, log n × degrees of freedom - 2 × log-likelihood: smaller is better.
+
+    n is the number of units; with weights, which are taken as frequencies, their sum.
+
+    Parameters
+    ----------
+    result, count_masses
+        See `num_free`.
+    """
+    free = num_free(result, count_masses=count_masses)
+    return math.log(total_weight(result)) * free - 2.0 * result.loglik

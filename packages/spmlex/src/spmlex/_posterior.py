@@ -1,0 +1,176 @@
+"""The latent variable of each unit, given its data."""
+
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PyTree
+
+from ._model import as_arrays, leading_length, log_lik_of, take
+from ._scores import problem_of
+
+if TYPE_CHECKING:
+    from ._result import FitResult
+
+
+def posterior(
+    result: "FitResult", data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
+) -> Float[Array, "n m"]:
+    """Posterior probabilities of the support points: πᵢⱼ = pⱼ exp ℓᵢⱼ / Σₖ pₖ exp ℓᵢₖ.
+
+    Parameters
+    ----------
+    result : FitResult
+        Successful; with its data, if they are to be used.
+    data : PyTree, optional
+        Units to do this for, as `fit` takes them; by default those of the sample.
+    groups : Int[ArrayLike, "n"], optional
+        With `data`, for a fit with groups: the group of each unit, from 0 to G-1.
+
+    Returns
+    -------
+    Float[Array, "n m"]
+        Each row sums to one.
+
+    Raises
+    ------
+    ValueError
+        For groups that are missing, superfluous or not those of the fit, and for a unit that has no
+        likelihood at any point with mass; data of the wrong form fail in the model.
+    RuntimeError
+        If the fit did not end at a stationary point, or its data are wanted and it has none.
+    """
+    data, own = units_of(result, data, groups)
+    probs, valid = _posterior(result.model, data, result.supp, own)
+    if not np.asarray(valid).all():
+        unit = int(np.argmin(np.asarray(valid)))
+        raise ValueError(
+            f"Unit {unit} (counting from zero) has no valid likelihood under the estimated "
+            "distribution: its log-likelihoods are NaN, +inf, or -inf at every point with mass."
+        )
+    return probs
+
+
+def posterior_mean(
+    result: "FitResult", data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
+) -> PyTree:
+    """Posterior mean of the latent variable.
+
+    Parameters
+    ----------
+    result, data, groups
+        See `posterior`, also for what is raised.
+
+    Returns
+    -------
+    PyTree
+        As the support, with the n units in place of the m points.
+    """
+    probs = posterior(result, data, groups)
+    return jax.tree.map(
+        lambda x: jnp.tensordot(probs, x.astype(probs.dtype), 1) if eqx.is_array(x) else x,
+        result.supp,
+    )
+
+
+def posterior_mode(
+    result: "FitResult", data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
+) -> PyTree:
+    """The support point of the highest posterior probability, the first of several.
+
+    Parameters
+    ----------
+    result, data, groups
+        See `posterior`, also for what is raised.
+
+    Returns
+    -------
+    PyTree
+        As the support, with the n units in place of the m points.
+    """
+    return take(result.supp, jnp.argmax(posterior(result, data, groups), axis=1))
+
+
+def posterior_quantile(
+    result: "FitResult",
+    level: float,
+    data: PyTree = None,
+    groups: Int[ArrayLike, " n"] | None = None,
+) -> Float[Array, " n"]:
+    """Posterior quantile of a latent variable that is a number.
+
+    Parameters
+    ----------
+    result : FitResult
+        See `posterior`, also for what is raised.
+    level : float
+        Probability, strictly between 0 and 1.
+    data, groups
+        See `posterior`.
+
+    Returns
+    -------
+    Float[Array, "n"]
+        The smallest support point at or below which there is at least this probability.
+
+    Raises
+    ------
+    ValueError
+        For a level that is no probability, and a support that is not one vector.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"`level` must be between 0 and 1, such as 0.5, but it is {level!r}.")
+    if not eqx.is_array(result.supp) or result.supp.ndim != 1:
+        raise ValueError(
+            "Quantiles are those of a number, but the support is not one vector. Take the "
+            "`posterior` probabilities, and quantiles of the coordinate you want."
+        )
+    order = jnp.argsort(result.supp)
+    below = jnp.cumsum(posterior(result, data, groups)[:, order], axis=1)
+    # A sum of masses that should reach the level is off by rounding.
+    slack = 8 * float(jnp.finfo(below.dtype).eps)
+    return result.supp[order][jnp.argmax(below >= level - slack, axis=1)]
+
+
+def units_of(result: "FitResult", data: PyTree, groups: Any) -> tuple[PyTree, Float[Array, "u m"]]:
+    """Data of units, and the masses that hold for each, or one row for all."""
+    problem = problem_of(result) if data is None else None
+    if problem is not None:
+        if groups is not None:
+            raise ValueError("`groups` are for new `data`; those of the sample are known.")
+        if problem.groups is None:
+            return problem.data, result.probs[None]
+        return problem.data, result.probs.T[problem.groups.labels(result.n_obs)]
+    data = as_arrays(data)
+    if (groups is None) != (result.probs.ndim == 1):
+        raise ValueError(
+            "`groups` are needed: this fit has a distribution for each group."
+            if groups is None
+            else "`groups` are of no use: this fit has one distribution."
+        )
+    if groups is None:
+        return data, result.probs[None]
+    num_units, num_groups = leading_length(data, "data"), result.probs.shape[1]
+    labels = np.asarray(groups)
+    if labels.shape != (num_units,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"`groups` must be {num_units} integers, one for each unit of `data`.")
+    if labels.min() < 0 or labels.max() >= num_groups:
+        raise ValueError(f"`groups` must be from 0 to {num_groups - 1}, as those of the fit.")
+    return data, result.probs.T[labels]
+
+
+@eqx.filter_jit
+def _posterior(
+    model: Any, data: PyTree, supp: PyTree, own: Float[Array, "u m"]
+) -> tuple[Float[Array, "n m"], Array]:
+    log_lik = log_lik_of(model, data, supp)
+    has_mass = jnp.broadcast_to(own > 0, log_lik.shape)
+    inside = jnp.where(has_mass, log_lik, -jnp.inf)
+    # Comparisons see NaN, where XLA's maximum on CPU loses it.
+    valid = jnp.all(inside < jnp.inf, axis=1) & jnp.any(inside > -jnp.inf, axis=1)
+    shift = jnp.where(valid, jnp.max(inside, axis=1), 0.0)
+    joint = own * jnp.exp(inside - shift[:, None])
+    return joint / jnp.sum(joint, axis=1, keepdims=True), valid

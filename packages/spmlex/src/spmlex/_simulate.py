@@ -1,0 +1,100 @@
+"""Draws from a fitted model."""
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, PyTree
+
+from ._model import as_arrays, leading_length, take
+from ._posterior import posterior, units_of
+
+if TYPE_CHECKING:
+    from ._result import FitResult
+
+
+def sample_latent(
+    result: "FitResult",
+    key: Array,
+    data: PyTree = None,
+    groups: Int[Array | np.ndarray, " n"] | None = None,
+    *,
+    given_data: bool = False,
+) -> PyTree:
+    """Draw the latent variable of each unit.
+
+    Parameters
+    ----------
+    result : FitResult
+        Successful; with its data, if they are to be used.
+    key : PRNG key
+        Of JAX.
+    data, groups
+        Units to draw for, see `posterior`; by default those of the sample.
+    given_data : bool
+        Whether to draw from each unit's posterior rather than from the distribution of its group.
+
+    Returns
+    -------
+    PyTree
+        As the support, with the n units in place of the m points.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        As `posterior`.
+    """
+    units, own = units_of(result, data, groups)
+    probs = posterior(result, data, groups) if given_data else own
+    num_units = leading_length(units, "data")
+    points = jax.random.categorical(key, jnp.log(probs), axis=1, shape=(num_units,))
+    return take(result.supp, points)
+
+
+def simulate(
+    result: "FitResult",
+    key: Array,
+    data: PyTree = None,
+    groups: Int[Array | np.ndarray, " n"] | None = None,
+) -> Any:
+    """Draw new outcomes from the fitted model.
+
+    A model says what the density of outcomes is, not how to draw them: it has to have a method
+    `sample(key, data, latent)`, which returns outcomes for each unit given its latent variable (a
+    PyTree as the support, with units on the leading axis), in the form that you need: best as new
+    `data`, to `fit` again.
+
+    Parameters
+    ----------
+    result : FitResult
+        Successful; with its data, if they are to be used.
+    key : PRNG key
+        Of JAX.
+    data, groups
+        Units to draw for, see `posterior`; by default those of the sample. Of their outcomes the
+        model's method decides what to do.
+
+    Returns
+    -------
+    PyTree
+        What `model.sample` returns.
+
+    Raises
+    ------
+    TypeError
+        If the model has no method `sample`.
+    ValueError, RuntimeError
+        As `posterior`.
+    """
+    sample = getattr(result.model, "sample", None)
+    if not callable(sample):
+        raise TypeError(
+            f"`{type(result.model).__name__}` has no method `sample(key, data, latent)`, which "
+            "draws outcomes given the latent variable. Add one to the model's class, or draw "
+            "latent variables alone by `sample_latent`."
+        )
+    of_latent, of_outcomes = jax.random.split(key)
+    latent = sample_latent(result, of_latent, data, groups)
+    units = units_of(result, data, groups)[0]
+    return sample(of_outcomes, as_arrays(units), latent)

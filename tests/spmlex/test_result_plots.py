@@ -1,0 +1,138 @@
+"""Plots of a fit: that the lines are where the numbers are."""
+
+import warnings
+from functools import cache
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from spmlex import fit, plot_distribution, plot_gradient, plot_history
+
+from .helpers import log_lik_of
+from .models import Problem, factor_problem, level_and_slope_problem
+
+PROBLEM = factor_problem(200, 25)
+SUPP = np.asarray(PROBLEM.supp)
+GROUPS = np.arange(200) % 2
+
+
+@cache
+def fitted(grouped: bool = False):
+    return fit(*PROBLEM, groups=GROUPS if grouped else None)
+
+
+@cache
+def two_dimensional():
+    model, data, supp = level_and_slope_problem()
+    return fit(model, data, {"level": supp[:, 0], "slope": supp[:, 1]})
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def lines_of(ax):
+    return {line.get_label(): np.asarray(line.get_data()) for line in ax.get_lines()}
+
+
+def gradient_function(result, units, probs):
+    """1 - mean of aᵢⱼ/uᵢ, by NumPy."""
+    log_lik = log_lik_of(Problem(result.model, PROBLEM.data, PROBLEM.supp))[units]
+    lik = np.exp(log_lik - log_lik.max(axis=1, keepdims=True))
+    return 1 - np.mean(lik / (lik @ probs)[:, None], axis=0)
+
+
+def test_distribution():
+    result, (_, given) = fitted(), plt.subplots()
+    ax = plot_distribution(result, ax=given)
+    assert ax is given
+    lines, probs = lines_of(ax), np.asarray(result.probs)
+    x, y = lines["distribution"]
+    # The distribution function is right-continuous: the step at each point is its mass.
+    np.testing.assert_array_equal(x[1:-1], SUPP)
+    np.testing.assert_allclose(np.diff(y[:-1]), probs, atol=1e-15)
+    assert y[0] == 0
+    assert y[-1] == pytest.approx(1, abs=1e-12)
+    (line,) = [line for line in ax.get_lines() if line.get_label() == "distribution"]
+    assert line.get_drawstyle() == "steps-post"
+    np.testing.assert_array_equal(lines["masses"], [SUPP[probs > 0], probs[probs > 0]])
+    (stems,) = ax.collections
+    np.testing.assert_array_equal(
+        [segment[1] for segment in stems.get_segments()], lines["masses"].T
+    )
+    assert ax.get_xlabel() == "Latent variable v"
+    assert ax.get_ylabel() == "Probability"
+
+
+def test_distributions_of_groups():
+    lines = lines_of(plot_distribution(fitted(True)))
+    for g, probs in enumerate(np.asarray(fitted(True).probs).T):
+        _, y = lines[f"distribution, group {g}"]
+        np.testing.assert_allclose(np.diff(y[:-1]), probs, atol=1e-15)
+        np.testing.assert_array_equal(lines[f"masses, group {g}"][1], probs[probs > 0])
+
+
+def test_one_coordinate_of_two():
+    result = two_dimensional()
+    lines = lines_of(plot_distribution(result, coordinate="slope"))
+    slopes, masses = np.asarray(result.supp["slope"]), np.asarray(result.probs)
+    points = np.unique(slopes)
+    assert points.size == 4
+    expected = np.array([masses[slopes == point].sum() for point in points])
+    np.testing.assert_array_equal(lines["distribution"][0][1:-1], points)
+    np.testing.assert_allclose(np.diff(lines["distribution"][1][:-1]), expected, atol=1e-15)
+    for plot in (plot_distribution, plot_gradient):
+        with pytest.raises(ValueError, match="`coordinate` must be one of .* level, slope; none"):
+            plot(result)
+        with pytest.raises(ValueError, match="`coordinate` must be one of .*, slope; not 'wage'"):
+            plot(result, coordinate="wage")
+    ax = plot_gradient(result, coordinate="slope")
+    np.testing.assert_array_equal(np.sort(lines_of(ax)["gradient"][0]), np.sort(slopes))
+    # All 20 points, those above each other too, and no line through them.
+    assert ax.get_lines()[1].get_linestyle() == "None"
+
+
+def test_gradient():
+    result = fitted()
+    ax = plot_gradient(result)
+    lines, probs = lines_of(ax), np.asarray(result.probs)
+    expected = gradient_function(result, slice(None), probs)
+    np.testing.assert_array_equal(lines["gradient"][0], SUPP)
+    # Sums of 200 ratios, the largest of which is below 100.
+    np.testing.assert_allclose(lines["gradient"][1], expected, atol=1e-12)
+    np.testing.assert_array_equal(lines["active"][0], SUPP[probs > 0])
+    # The certificate: zero where there is mass, nowhere below minus the gap. A gap of 1e-13 leaves
+    # slopes up to its square root where there is mass.
+    assert np.max(np.abs(lines["active"][1])) <= 1e-6
+    assert np.min(lines["gradient"][1]) >= -result.gap - 1e-13
+    assert np.max(lines["gradient"][1]) > 0.5
+
+
+def test_gradients_of_groups():
+    result = fitted(True)
+    lines = lines_of(plot_gradient(result))
+    for g, probs in enumerate(np.asarray(result.probs).T):
+        expected = gradient_function(result, g == GROUPS, probs)
+        np.testing.assert_allclose(lines[f"gradient, group {g}"][1], expected, atol=1e-12)
+        np.testing.assert_array_equal(lines[f"active, group {g}"][0], SUPP[probs > 0])
+
+
+def test_history():
+    result = fitted()
+    ax = plot_history(result)
+    lines = lines_of(ax)
+    history, steps = result.history, np.arange(1, result.stats["num_steps"] + 1)
+    np.testing.assert_array_equal(lines["gradient norm"], [steps, history["grad_norm"]])
+    short = history["value"] - history["value"][-1]
+    expected = np.stack([steps, short])[:, short > 0]
+    np.testing.assert_array_equal(lines["shortfall (nats per unit)"], expected)
+    assert ax.get_yscale() == "log"
+    with warnings.catch_warnings(action="error"):
+        ax.figure.canvas.draw()

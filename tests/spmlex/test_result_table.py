@@ -1,0 +1,268 @@
+"""Tables of a fit and of several: what they say, and how they are set."""
+
+import dataclasses
+import math
+import xml.etree.ElementTree as ET
+from functools import cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from spmlex import RESULTS, FitResult, FunctionModel, Table, compare, fit, summary
+from spmlex._summary import number
+from spmlex._table import Row
+
+from .models import FactorModel, factor_problem
+
+PROBLEM = factor_problem(200, 25)
+NAMES = ("coef[0]", "coef[1]", "log_std_e[0]", "log_std_e[1]", "log_std_e[2]")
+
+
+@cache
+def fitted() -> FitResult:
+    return fit(*PROBLEM)
+
+
+@cache
+def restricted() -> FitResult:
+    return fit(*PROBLEM, free=FactorModel(True, False))
+
+
+def unsuccessful():
+    return eqx.tree_at(lambda r: r.result, fitted(), RESULTS.gradient_not_small)
+
+
+def rows_of(text):
+    """Name and numbers of each row between the second thin rule and the thick one."""
+    blocks = text.split("-" * len(text.splitlines()[1]))
+    return {line.split()[0]: line.split()[1:] for line in blocks[2].splitlines()[1:-1]}
+
+
+def test_numbers():
+    result, table = fitted(), summary(fitted())
+    assert table.index == NAMES == result.param_names
+    names = ["estimate", "std. err.", "z", "P>|z|", "[0.025", "0.975]"]
+    assert list(table.numbers) == names == list(table.columns)
+    estimate, std_err, z, p, low, high = table.numbers.values()
+    np.testing.assert_array_equal(estimate, result.estimates)
+    np.testing.assert_array_equal(std_err, result.std_errors())
+    np.testing.assert_array_equal(z, estimate / std_err)
+    # Against SciPy, which is no dependency: a few roundings.
+    np.testing.assert_allclose(p, 2 * norm.sf(np.abs(z)), rtol=1e-12)
+    np.testing.assert_allclose(np.stack([low, high], axis=1), result.conf_int(), rtol=1e-14)
+    np.testing.assert_allclose(high - estimate, norm.ppf(0.975) * std_err, rtol=1e-9)
+
+
+def test_text():
+    result, text = fitted(), str(fitted())
+    lines = text.splitlines()
+    assert lines[0].strip() == "Profile likelihood estimates"
+    width = len(lines[1])
+    rules = [line for line in lines if set(line) <= {"=", "-"}]
+    assert [line[0] for line in rules] == ["=", "-", "-", "="]
+    assert max(map(len, lines)) == width
+    assert all(len(line) == width for line in lines[1:] if line != lines[6])
+    words = " ".join(text.split())
+    for expected in (
+        "Units 200",
+        f"Log-likelihood {result.loglik:.6f}",
+        "Support points 25",
+        f"of them active {np.count_nonzero(result.probs)}",
+        f"Optimality gap {result.gap:.1e}",
+        f"Gradient norm {result.grad_norm:.1e}",
+        f"Iterations {len(result.history['value'])}",
+        "Converged yes",
+        "Standard errors hessian",
+        "estimate std. err. z P>|z| [0.025 0.975]",
+    ):
+        assert expected in words
+    rows = rows_of(text)
+    assert tuple(rows) == NAMES
+    # As many decimals as are shown; the next one rounds within half a unit.
+    half_units = np.array([5e-7, 5e-7, 5e-3, 5e-4, 5e-7, 5e-7]) * (1 + 1e-9)
+    for k, row in enumerate(rows.values()):
+        exact = [column[k] for column in summary(result).numbers.values()]
+        assert np.all(np.abs(np.array(row, dtype=float) - exact) <= half_units)
+    assert repr(result.summary()) == text
+
+
+def test_kind_and_level():
+    table = fitted().summary(kind="robust", level=0.9)
+    assert ("Standard errors", "robust") in table.header
+    assert table.columns[-2:] == ("[0.05", "0.95]")
+    np.testing.assert_array_equal(table.numbers["std. err."], fitted().std_errors("robust"))
+    bounds = np.stack([table.numbers["[0.05"], table.numbers["0.95]"]], axis=1)
+    np.testing.assert_allclose(bounds, fitted().conf_int(0.9, "robust"), rtol=1e-14)
+    clusters = np.arange(200) // 2
+    table = fitted().summary(kind="cluster", clusters=clusters)
+    expected = fitted().std_errors("cluster", clusters)
+    np.testing.assert_array_equal(table.numbers["std. err."], expected)
+
+
+@pytest.mark.parametrize("result", [fitted, unsuccessful])
+def test_wrong_arguments_are_errors_and_no_reason_for_a_table_without(result):
+    with pytest.raises(ValueError, match="`kind` must be one of 'hessian'.*'bayes'"):
+        result().summary(kind="bayes")
+    with pytest.raises(ValueError, match="`clusters` are needed"):
+        result().summary(kind="cluster")
+    with pytest.raises(ValueError, match="`level` must be between 0 and 1.* 95.0"):
+        result().summary(level=95.0)
+
+
+def test_without_standard_errors():
+    table = summary(unsuccessful())
+    assert list(table.numbers) == ["estimate"]
+    assert ("Standard errors", "none") in table.header
+    assert ("Converged", "NO") in table.header
+    assert "the search did not end at a stationary point" in " ".join(str(table).split())
+    without_data = dataclasses.replace(fitted(), problem=None)
+    words = " ".join(str(without_data).split())
+    assert "No standard errors:" in words
+    assert "give `load` the data" in words
+    rows = rows_of(str(without_data))
+    np.testing.assert_allclose(
+        [float(rows[name][0]) for name in NAMES], fitted().estimates, rtol=0, atol=5.01e-7
+    )
+
+
+def test_singular_information():
+    """Two parameters of which the data see the sum alone."""
+
+    def lclk(params, data, supp):
+        halves = FactorModel(params["one"] + params["two"], params["log_std"])
+        return halves.lclk(data, supp)
+
+    half = fitted().model.coef / 2
+    params = {"one": half, "two": half, "log_std": fitted().model.log_std_e}
+    result = fit(FunctionModel(params, lclk), *PROBLEM[1:])
+    text = " ".join(str(result).split())
+    assert "Standard errors none" in text
+    assert "singular along" in text
+    assert "one[" in text.split("singular along")[1]
+    assert "two[" in text.split("singular along")[1]
+
+
+def test_html():
+    table = compare({"<all> & more": fitted(), "some": restricted()})
+    for shown in (table, summary(fitted()), unsuccessful().summary()):
+        html = shown._repr_html_()
+        root = ET.fromstring(html)  # well-formed, or an exception
+        *_, body = root.iter("table")
+        rows = [[cell.text or "" for cell in row] for row in body.iter("tr")]
+        assert rows[0] == ["", *shown.columns]
+        cells = [[row.name, *row.cells] for section in shown.sections for row in section]
+        assert rows[1:] == cells
+        said = [text for text in root.itertext() if text.strip()]
+        assert {*shown.notes, *(value for pair in shown.header for value in pair)} <= set(said)
+        # Nothing that would look wrong on one of a light and a dark page.
+        assert "color:" not in html.replace("currentColor", "")
+    assert fitted()._repr_html_() == summary(fitted())._repr_html_()
+
+
+def test_latex():
+    table = compare({"50% & more_": fitted(), "some": restricted()})
+    latex = table.to_latex()
+    lines = latex.splitlines()
+    assert lines[0] == r"\begin{tabular}{lrr}"
+    assert lines[1] == r"\toprule"
+    assert lines[2] == r" & 50\% \& more\_ & some \\"
+    assert lines[4].startswith(r"coef{[}0{]} & ")
+    assert latex.count(r"\midrule") == 2
+    assert latex.count(r"\bottomrule") == 1
+    body = [line for line in lines if line.endswith(r"\\")]
+    for line in body:
+        assert line.replace(r"\&", "").count("&") == 2
+        assert not line.startswith("[")
+    assert latex.count("{") == latex.count("}")
+    assert f"${fitted().loglik:.3f}$" in latex
+    single = summary(fitted()).to_latex()
+    assert r"P\textgreater{}\textbar{}z\textbar{}" in single
+    assert rf"log\_std\_e{{[}}2{{]}} & ${fitted().estimates[4]:.6f}$ & " in single
+    assert "Units & 200 &" in single
+
+
+def test_latex_escapes_everything():
+    row = Row("\\{x}~^#$_", ("<-1",))
+    table = Table("", (), ("a",), ((row,),), (), {}, ())
+    line = table.to_latex().splitlines()[4]
+    expected = r"\textbackslash{}\{x\}\textasciitilde{}\textasciicircum{}\#\$\_"
+    assert line == expected + r" & \textless{}-1 \\"
+
+
+def test_frame():
+    frame = summary(fitted()).to_frame()
+    assert tuple(frame.index) == NAMES
+    np.testing.assert_array_equal(frame["estimate"], fitted().estimates)
+    np.testing.assert_array_equal(frame["std. err."], fitted().std_errors())
+    both = compare({"all": fitted(), "some": restricted()}).to_frame()
+    assert list(both.columns) == [
+        ("all", "estimate"),
+        ("all", "std. err."),
+        ("some", "estimate"),
+        ("some", "std. err."),
+    ]
+    np.testing.assert_array_equal(both["all", "estimate"], fitted().estimates)
+    some = both["some", "std. err."].to_numpy()
+    np.testing.assert_array_equal(some[:2], restricted().std_errors())
+    assert np.isnan(some[2:]).all()
+
+
+def test_compare():
+    table = compare({"all": fitted(), "some": restricted()}, kind="robust")
+    estimates, statistics = table.sections
+    assert [row.name for row in estimates[::2]] == list(NAMES)
+    for k, (above, below) in enumerate(zip(estimates[::2], estimates[1::2], strict=True)):
+        assert below.name == ""
+        assert above.cells[0] == f"{fitted().estimates[k]:.6f}"
+        assert below.cells[0] == f"({fitted().std_errors('robust')[k]:.6f})"
+        if k >= 2:
+            assert above.cells[1] == below.cells[1] == ""
+    values = {row.name: row.cells for row in statistics}
+    assert values["Log-likelihood"] == (f"{fitted().loglik:.3f}", f"{restricted().loglik:.3f}")
+    assert values["Units"] == ("200", "200")
+    assert values["Parameters"] == ("5", "2")
+    assert values["Active points"] == tuple(
+        str(np.count_nonzero(one.probs)) for one in (fitted(), restricted())
+    )
+    assert values["AIC"] == tuple(f"{one.aic:.3f}" for one in (fitted(), restricted()))
+    assert values["BIC"] == tuple(f"{one.bic:.3f}" for one in (fitted(), restricted()))
+    assert table.notes == ("Standard errors in parentheses: robust.",)
+    assert "(" not in str(compare({"failed": unsuccessful()})).split("Log-likelihood")[0]
+    assert "No standard errors of failed:" in str(compare({"failed": unsuccessful()}))
+
+
+def test_compare_refuses():
+    with pytest.raises(TypeError, match="`results` must be a mapping of names to fits.*list"):
+        compare([fitted()])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="`results` is empty"):
+        compare({})
+
+
+def test_names_of_nested_models():
+    """Dicts, modules in modules, and arrays of two dimensions."""
+    inner = FactorModel(jnp.zeros((2, 2)), jnp.zeros(()))
+    params = {"wage": {"slope": jnp.zeros(2)}, "factors": [inner]}
+    result = dataclasses.replace(fitted(), params=FunctionModel(params, lambda *_: jnp.zeros(())))
+    names = [f"factors[0].coef[{i}, {j}]" for i in (0, 1) for j in (0, 1)]
+    names += ["factors[0].log_std_e", "wage.slope[0]", "wage.slope[1]"]
+    assert result.param_names == tuple(names)
+    assert len(names) == sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.000000"),
+        (-1.25, "-1.250000"),
+        (0.001, "0.001000"),
+        (1e-5, "1.00000e-05"),
+        (-2.5e7, "-2.50000e+07"),
+        (math.nan, "nan"),
+    ],
+)
+def test_numbers_keep_their_digits(value, text):
+    assert number(value) == text

@@ -28,6 +28,7 @@ from models import Factor
 
 from spmlex import TrustRegionNewton
 from spmlex._compiled import optimise
+from spmlex._grid import grid_gap_at
 from spmlex._profile import default_mix_solver
 from spmlex._scores import linearise
 from spmlex._search import Problem, first_init
@@ -49,8 +50,9 @@ MAX_STEPS = 60
 MAX_ACTIVE = 80
 """Support points with mass that the scores can hold; more of them are reported as a failure."""
 
-VANISHING = -1.5
-"""A logarithm of a standard deviation below this is counted as a vanishing variance."""
+VANISHING = -0.7
+"""A logarithm of a standard deviation below this is counted as a vanishing variance: eight standard
+errors below the smallest of the truth, and above the distance of the points of the finer grids."""
 
 
 class Outcome(NamedTuple):
@@ -62,6 +64,7 @@ class Outcome(NamedTuple):
     num_active: Array
     num_steps: Array
     gap: Array
+    grid_gap: Array
 
 
 def draw(key: Array, design: str, num_units: int) -> Float[Array, "n 3"]:
@@ -103,6 +106,7 @@ def replicate(key: Array, design: str, num_units: int, num_points: int) -> Outco
         num_active,
         found.num_steps,
         found.profile.gap,
+        grid_gap_at(problem, found.params, probs),
     )
 
 
@@ -141,8 +145,10 @@ def summarise(found: Outcome) -> dict[str, Any]:
         "not_invertible": int(np.sum(found.successful & ~vanished & ~invertible)),
         "used": int(np.sum(used)),
         "active": np.percentile(found.num_active[used], [0, 50, 100]).tolist(),
-        "active_vanished": found.num_active[vanished].tolist(),
-        "lowest_vanished": found.estimates[vanished, 2:].min(axis=1).round(3).tolist(),
+        "grid_gap": np.percentile(found.grid_gap[used], [0, 50, 99, 100]).tolist(),
+        "active_vanished": ends(found.num_active[vanished]),
+        "lowest_vanished": ends(found.estimates[vanished, 2:].min(axis=1)),
+        "grid_gap_vanished": ends(found.grid_gap[vanished]),
         "steps": np.percentile(found.num_steps[used], [0, 50, 100]).tolist(),
         "worst_gap": float(found.gap[used].max()),
         "bias": (estimates - truth).mean(axis=0).tolist(),
@@ -151,6 +157,11 @@ def summarise(found: Outcome) -> dict[str, Any]:
         "median_std_error": dict(zip(KINDS, np.median(std_errors, axis=0).tolist(), strict=True)),
         "coverage": dict(zip(KINDS, covers.mean(axis=0).tolist(), strict=True)),
     }
+
+
+def ends(values: np.ndarray) -> list[float] | None:
+    """Smallest, median and largest, if there are any."""
+    return np.percentile(values, [0, 50, 100]).tolist() if values.size else None
 
 
 def main() -> None:

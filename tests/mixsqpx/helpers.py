@@ -185,13 +185,14 @@ class Planted:
     ratios: Array
 
 
-def plant(seed: int, n: int, m: int, num_active: int) -> Planted:
+def plant(seed: int, n: int, m: int, num_active: int, num_ties: int = 0) -> Planted:
     """A problem with a planted optimum that meets the first-order conditions by construction.
 
     With R the ratios aᵢⱼ/uᵢ, the conditions on the active set are Σⱼ pⱼ Rᵢⱼ = 1 (that is what u is)
     and Σᵢ ωᵢ Rᵢⱼ = 1: the matrix ωᵢ Rᵢⱼ pⱼ has margins ω and p. Any positive matrix can be given
     these margins by scaling rows and columns in turn (Sinkhorn). A column outside A is any positive
     one, scaled to Σᵢ ωᵢ Rᵢⱼ = 1 - gⱼ with the multiplier gⱼ > 0 that we like. u is free as well.
+    The first `num_ties` columns outside A get the multiplier zero: no strict complementarity.
     """
     rng = np.random.default_rng(seed)
     weights = rng.uniform(0.5, 1.5, n)
@@ -208,6 +209,7 @@ def plant(seed: int, n: int, m: int, num_active: int) -> Planted:
     ratios = rng.gamma(2.0, size=(n, m)) + 0.01
     gradient = rng.uniform(0.2, 0.8, m)
     gradient[active] = 0.0
+    gradient[np.setdiff1d(np.arange(m), active)[:num_ties]] = 0.0
     ratios *= ((1 - gradient) / (omega @ ratios))[None, :]
     ratios[:, active] = joint / (omega[:, None] * p[None, :])
     log_mix = rng.normal(scale=3.0, size=n)

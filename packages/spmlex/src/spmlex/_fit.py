@@ -241,6 +241,7 @@ def _run(task: _Task, model: Any, report: Progress) -> FitResult:
             "num_steps": len(found.history["value"]),
             "num_active": num_active(found.profile),
             "minimiser": type(task.minimiser).__name__,
+            "total_weight": task.total_weight,
         },
         history=found.history,
         problem=problem_from(found.profile, problem),

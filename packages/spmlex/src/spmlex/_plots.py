@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PyTree
 import mixsqpx
 
 from ._covariance import critical_value
+from ._likelihood_ratio import profile_curve, profile_interval
 from ._model import leaf_name, log_lik_of
 from ._scores import problem_of
 from ._search import Problem
@@ -116,7 +117,12 @@ def plot_gradient(
         colour, who, active = f"C{g}", _group(result, g), probs > 0
         style: dict[str, Any] = {"ls": "none", "marker": "."} if several else {"ls": "-"}
         ax.plot(where[order], gradient[order], color=colour, label=f"gradient{who}", **style)
-        circles = {"ls": "none", "marker": _MARKERS[g % len(_MARKERS)], "mfc": "none", "ms": 7}
+        circles: dict[str, Any] = {
+            "ls": "none",
+            "marker": _MARKERS[g % len(_MARKERS)],
+            "mfc": "none",
+            "ms": 7,
+        }
         ax.plot(where[active], gradient[active], color=colour, label=f"active{who}", **circles)
     ax.set(xlabel=label, ylabel="Gradient function")
     ax.legend(fontsize="small")
@@ -146,6 +152,8 @@ def plot_history(
         Without matplotlib.
     """
     ax = _axes(ax)
+    from matplotlib.ticker import MaxNLocator
+
     value = result.history["value"]
     curves = {
         "gradient norm": result.history["grad_norm"],
@@ -156,7 +164,7 @@ def plot_history(
         if shown.any():
             steps = np.arange(1, curve.size + 1)[shown]
             ax.semilogy(steps, curve[shown], "o-", color=f"C{k}", ms=4, label=label)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="Iteration", ylabel="Distance from the optimum")
     ax.legend(loc="lower left", fontsize="small")
     return ax
@@ -179,7 +187,8 @@ def plot_profile(
     name : str
         One of `result.param_names`.
     values : Float[ArrayLike, "k"], optional
-        Where to evaluate; by default 21 values, a little further than the interval. Each is a fit.
+        Where to evaluate; by default 21 values, a little further than the interval on either side.
+        Each is a fit.
     level : float
         Of the likelihood-ratio interval: where the curve is above the dashed line.
     ax
@@ -188,35 +197,42 @@ def plot_profile(
     Returns
     -------
     matplotlib.axes.Axes
-        The log-likelihood less its maximum; the cut-off, -χ²₁(level)/2; the estimate and the ends
-        of the interval.
+        The log-likelihood less its maximum; the cut-off, half a quantile of chi-square below it;
+        the estimate, and the ends of the interval that are finite.
 
     Raises
     ------
     ImportError
         Without matplotlib.
     ValueError, RuntimeError
-        As for `profile_interval`.
+        As for `profile_interval`, and without `values` if the interval has no finite end.
     """
-    from ._likelihood_ratio import profile_curve, profile_interval
-
-    low, high = profile_interval(result, name, level)
-    if values is None:
-        values = np.linspace(low - 0.2 * (high - low), high + 0.2 * (high - low), 21)
-    below = np.asarray(profile_curve(result, name, values)) - result.loglik
-    estimate = result.estimates[result.param_names.index(name)]
-    cut = -0.5 * critical_value(level) ** 2
     ax = _axes(ax)
-    ax.plot(values, below, color="C0", label="profile")
+    interval = profile_interval(result, name, level)
+    estimate = float(result.estimates[result.param_names.index(name)])
+    ends = np.array([interval.lower, interval.upper])
+    ends = ends[np.isfinite(ends)]
+    if values is None:
+        if ends.size == 0:
+            raise ValueError(
+                f"The interval of {name} has no finite end, so give `values`. Below, "
+                f"{interval.lower_reason}; above, {interval.upper_reason}."
+            )
+        reach = 1.2 * np.max(np.abs(ends - estimate))
+        values = np.linspace(estimate - reach, estimate + reach, 21)
+    points = np.asarray(values)
+    below = profile_curve(result, name, points) - result.loglik
+    cut = -0.5 * critical_value(level) ** 2
+    ax.plot(points, below, color="C0", label="profile")
     ax.axhline(cut, color="C1", ls="--", label=f"cut-off, {level:.4g}")
-    ax.plot([low, high], [cut, cut], "o", color="C1", ms=5, label="ends of the interval")
+    ax.plot(ends, np.full(ends.size, cut), "o", color="C1", ms=5, label="ends of the interval")
     ax.plot([estimate], [0.0], "o", color="C0", ms=5, label="estimate")
     ax.set(xlabel=name, ylabel="Log-likelihood, below its maximum (nats)")
     ax.legend()
     return ax
 
 
-def _axes(ax: Any) -> Any:
+def _axes(ax: "matplotlib.axes.Axes | None") -> "matplotlib.axes.Axes":
     """The axes given, or those of a new figure."""
     try:
         import matplotlib.pyplot as plt

@@ -1,6 +1,7 @@
 """What a fit returns."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,17 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
-from . import _covariance, _scores, _summary
+from . import (
+    _average,
+    _bootstrap,
+    _covariance,
+    _information,
+    _likelihood_ratio,
+    _posterior,
+    _scores,
+    _simulate,
+    _summary,
+)
 from ._function_model import FunctionModel
 from ._model import leaf_name
 from ._search import Problem
@@ -20,8 +31,8 @@ from ._table import Table
 class FitResult(eqx.Module):
     """Estimates of a model and of the distribution of its heterogeneity. `print` shows a table.
 
-    The methods below `estimates` say in brief what the functions of the same names say in full:
-    `result.std_errors("robust")` is `std_errors(result, "robust")`.
+    Most methods are the functions of this package of the same name, which have the full
+    description: `result.std_errors("robust")` is `spmlex.std_errors(result, "robust")`.
 
     Attributes
     ----------
@@ -45,7 +56,8 @@ class FitResult(eqx.Module):
     result : RESULTS
         How the search ended.
     stats : dict
-        `num_steps` of the minimiser, `num_active` support points, and the name of the `minimiser`.
+        `num_steps` of the minimiser, `num_active` support points, the name of the `minimiser`, and
+        `total_weight`, the sum of the weights: the number of units without weights.
     history : dict of str to numpy arrays
         One entry for each step: `value`, `grad_norm` (NaN if the minimiser does not keep a
         gradient), `gap` and `num_active` at the iterate after the step, and `step`, the largest
@@ -135,3 +147,81 @@ class FitResult(eqx.Module):
     def scores(self) -> Float[np.ndarray, "n p"]:
         """Scores of the profile likelihood, one row a unit; see `spmlex.scores`."""
         return _scores.scores(self)
+
+    def bootstrap(
+        self,
+        key: Array,
+        *,
+        num: int = 500,
+        clusters: Int[np.ndarray | Array, " n"] | None = None,
+        scheme: str = "exponential",
+    ) -> _bootstrap.Bootstrap:
+        """Refits under random weights; see `spmlex.bootstrap`."""
+        return _bootstrap.bootstrap(self, key, num=num, clusters=clusters, scheme=scheme)
+
+    def profile_interval(self, name: str, level: float = 0.95) -> _likelihood_ratio.ProfileInterval:
+        """Likelihood-ratio interval of one parameter; see `spmlex.profile_interval`."""
+        return _likelihood_ratio.profile_interval(self, name, level)
+
+    def delta(
+        self,
+        function: Callable[[Any, Float[Array, "m *g"]], ArrayLike],
+        *,
+        kind: str = "hessian",
+        clusters: Int[ArrayLike, " n"] | None = None,
+    ) -> _average.Estimate:
+        """Standard errors of a function of model and masses; see `spmlex.delta`."""
+        return _average.delta(self, function, kind=kind, clusters=clusters)
+
+    def average(
+        self,
+        function: Callable[[Any, Any, Any], Float[Array, "..."]],
+        *,
+        kind: str = "hessian",
+        clusters: Int[ArrayLike, " n"] | None = None,
+    ) -> _average.Estimate:
+        """Average over the distribution and the units; see `spmlex.average`."""
+        return _average.average(self, function, kind=kind, clusters=clusters)
+
+    def posterior(
+        self, data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
+    ) -> Float[Array, "n m"]:
+        """Posterior probabilities of the support points; see `spmlex.posterior`."""
+        return _posterior.posterior(self, data, groups)
+
+    def posterior_mean(
+        self, data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
+    ) -> PyTree:
+        """Posterior mean of the latent variable; see `spmlex.posterior_mean`."""
+        return _posterior.posterior_mean(self, data, groups)
+
+    def posterior_mode(
+        self, data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
+    ) -> PyTree:
+        """Most probable support point of each unit; see `spmlex.posterior_mode`."""
+        return _posterior.posterior_mode(self, data, groups)
+
+    def posterior_quantile(
+        self, level: float, data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
+    ) -> Float[Array, " n"]:
+        """Posterior quantile of the latent variable; see `spmlex.posterior_quantile`."""
+        return _posterior.posterior_quantile(self, level, data, groups)
+
+    def simulate(
+        self,
+        key: Array,
+        data: PyTree = None,
+        groups: Int[Array | np.ndarray, " n"] | None = None,
+    ) -> Any:
+        """Outcomes drawn from the fitted model; see `spmlex.simulate`."""
+        return _simulate.simulate(self, key, data, groups)
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, masses counted as parameters; see `spmlex.aic`."""
+        return _information.aic(self)
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, masses counted as parameters; see `spmlex.bic`."""
+        return _information.bic(self)

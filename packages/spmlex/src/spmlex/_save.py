@@ -19,12 +19,11 @@ from ._scores import total_weight
 from ._search import Problem
 from ._solution import RESULTS
 
-# Raised when a file of the new kind cannot be read by the old code, or the other way round.
+# To be raised when old code cannot read a new file, or the other way round.
 FORMAT = 1
 
 _SINGLE = ' JAX is in single precision here: `jax.config.update("jax_enable_x64", True)`.'
 
-# The ends that a fit can come to.
 _ENDS = (
     "successful",
     "fit_max_steps_reached",
@@ -82,7 +81,8 @@ def save(result: FitResult, path: str | os.PathLike[str]) -> None:
     header |= {name: getattr(result, name) for name in ("loglik", "n_obs", "grad_norm", "gap")}
     # A file handle, because NumPy would append `.npz` to a path without it.
     with open(path, "wb") as file:
-        np.savez_compressed(file, **(arrays | {"header": np.array(json.dumps(header))}))
+        contents: dict[str, Any] = arrays | {"header": np.array(json.dumps(header))}
+        np.savez_compressed(file, **contents)
 
 
 def load(path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None) -> FitResult:
@@ -208,13 +208,7 @@ def _model_arrays(model: Any) -> dict[str, Any]:
 
 
 def _check_same(saved: dict[str, str], given: dict[str, str]) -> None:
-    """Refuse another model.
-
-    Raises
-    ------
-    ValueError
-        That names what differs.
-    """
+    """Raise ValueError for another model, naming what differs."""
     faults = []
     for name in dict.fromkeys([*saved, *given]):
         if saved.get(name) != given.get(name):
@@ -232,13 +226,7 @@ def _check_same(saved: dict[str, str], given: dict[str, str]) -> None:
 
 
 def _check_data(result: FitResult, problem: Problem) -> None:
-    """Refuse other data, by their number and by the log-likelihood.
-
-    Raises
-    ------
-    ValueError
-        That says what differs.
-    """
+    """Raise ValueError for other data, known by their number and by the log-likelihood."""
     num_units = leading_length(problem.data, "data")
     if num_units != result.n_obs:
         raise ValueError(

@@ -206,8 +206,7 @@ def hessian(result: "FitResult") -> Float[np.ndarray, "p p"]:
 
 def total_weight(result: "FitResult") -> float:
     """Sum of the weights; without weights, number of units."""
-    weights = None if result.problem is None else result.problem.weights
-    return float(result.n_obs) if weights is None else float(np.sum(np.asarray(weights)))
+    return float(result.stats["total_weight"])
 
 
 _linearise = eqx.filter_jit(linearise)

@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
 from ._covariance import check_kind, critical_value, std_errors
+from ._information import aic, bic, num_free
 from ._solution import RESULTS
 from ._table import Row, Table
 
@@ -206,15 +207,14 @@ def _header(result: "FitResult") -> list[tuple[str, str]]:
 
 def _statistics(fits: Mapping[str, "FitResult"]) -> tuple[Row, ...]:
     """What sums up a fit, one row each."""
-    from ._information import aic, bic
-
     measures = {
         "Log-likelihood": lambda fit: f"{fit.loglik:.3f}",
         "Units": lambda fit: f"{fit.n_obs}",
         "Parameters": lambda fit: f"{fit.estimates.size}",
         "Active points": lambda fit: f"{fit.stats['num_active']}",
-        "AIC": lambda fit: f"{float(aic(fit)):.3f}",
-        "BIC": lambda fit: f"{float(bic(fit)):.3f}",
+        "Free in all": lambda fit: f"{num_free(fit)}",
+        "AIC": lambda fit: f"{aic(fit):.3f}",
+        "BIC": lambda fit: f"{bic(fit):.3f}",
         "Converged": lambda fit: "yes" if bool(fit.result == RESULTS.successful) else "NO",
     }
     return tuple(

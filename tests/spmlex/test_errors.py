@@ -247,7 +247,7 @@ def test_support_points_that_are_not_treated_one_by_one(rule):
 
 
 def test_a_fit_cannot_be_traced():
-    with raises(TypeError, "`fit`", "`jit`", "`profile_ll`"):
+    with raises(TypeError, "A fit", "`jit`", "`profile_ll`"):
         jax.jit(lambda model: fit(model, DATA, SUPP).loglik)(MODEL)
 
 

@@ -32,7 +32,7 @@ class _Bar(Progress):
         self._bar = bar
 
     def begin(self, label: str) -> None:
-        self._bar.set_description(label)
+        self._bar.set_description_str(label)
 
     def update(self, row: Step) -> None:
         self._bar.set_postfix_str(

@@ -28,7 +28,7 @@ from models import Factor
 
 from spmlex import TrustRegionNewton
 from spmlex._compiled import optimise
-from spmlex._grid import grid_gap_at
+from spmlex._grid import COARSE, grid_gap_at
 from spmlex._profile import default_mix_solver
 from spmlex._scores import linearise
 from spmlex._search import Problem, first_init
@@ -146,6 +146,8 @@ def summarise(found: Outcome) -> dict[str, Any]:
         "used": int(np.sum(used)),
         "active": np.percentile(found.num_active[used], [0, 50, 100]).tolist(),
         "grid_gap": np.percentile(found.grid_gap[used], [0, 50, 99, 100]).tolist(),
+        "flagged": int(np.sum(found.grid_gap[used] > COARSE)),
+        "flagged_vanished": int(np.sum(found.grid_gap[vanished] > COARSE)),
         "active_vanished": ends(found.num_active[vanished]),
         "lowest_vanished": ends(found.estimates[vanished, 2:].min(axis=1)),
         "grid_gap_vanished": ends(found.grid_gap[vanished]),

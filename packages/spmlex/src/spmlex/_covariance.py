@@ -234,7 +234,9 @@ def invert(
 def describe_direction(vector: Float[np.ndarray, " p"], names: tuple[str, ...]) -> str:
     """A direction as a sum of parameters, the largest loadings first."""
     vector = vector / np.linalg.norm(vector)
-    order = [k for k in np.argsort(-np.abs(vector), kind="stable") if abs(vector[k]) >= 0.05]
+    # Rounded, so that those that are equal but for rounding keep their order.
+    order = np.argsort(-np.abs(vector).round(6), kind="stable")
+    order = [k for k in order if abs(vector[k]) >= 0.05]
     vector = vector * np.sign(vector[order[0]])
     terms = [f"{'-' if vector[k] < 0 else '+'} {abs(vector[k]):.2f}*{names[k]}" for k in order[:6]]
     text = " ".join(terms).removeprefix("+ ")

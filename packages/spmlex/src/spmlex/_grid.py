@@ -10,9 +10,15 @@ from jaxtyping import Array, Float, PyTree
 from ._model import log_lik_of, replace_units
 from ._scores import problem_of
 from ._search import Problem
+from ._solution import RESULTS
 
 if TYPE_CHECKING:
     from ._result import FitResult
+
+
+# By the simulations of benchmarks/coverage.py, with normal latent variables: the median is 0.01 for
+# proper maxima on points 0.4 standard deviations of the noise apart, 0.3 for vanishing variances.
+COARSE = 0.1
 
 
 def grid_gap(result: "FitResult") -> float:
@@ -53,6 +59,23 @@ def grid_gap(result: "FitResult") -> float:
             "floating-point numbers."
         )
     return float(_grid_gap(problem, result.params, result.probs))
+
+
+def grid_note(result: "FitResult") -> str:
+    """What a table should say about the grid: nothing, unless points between its own are missed."""
+    supp = result.supp
+    usable = eqx.is_inexact_array(supp) and supp.ndim == 1 and supp.size > 1
+    if not usable or result.problem is None or result.result != RESULTS.successful:
+        return ""
+    gap = grid_gap(result)
+    if not gap > COARSE:
+        return ""
+    return (
+        f"The grid is coarse for this fit: masses between its points could add up to {gap:.2g} to "
+        "the mean log-likelihood. Either a standard deviation has shrunk to the distance between "
+        "the points, which is no estimate, or the points are too few. Compare with other starts "
+        "and with a finer grid."
+    )
 
 
 def grid_gap_at(problem: Problem, params: PyTree, probs: Float[Array, "m *g"]) -> Float[Array, ""]:

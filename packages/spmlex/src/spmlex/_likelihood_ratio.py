@@ -112,8 +112,8 @@ def profile_interval(result: "FitResult", name: str, level: float = 0.95) -> Pro
     """Values of one parameter that a likelihood-ratio test does not reject.
 
     The other parameters and the distribution are estimated anew at each value, from those at the
-    value before. Each end is bracketed at growing distances from the estimate, and found to a
-    thousandth of the interval, in units that need no standard error.
+    nearest value so far. Each end is bracketed at growing distances from the estimate, the first
+    that of the normal interval, and found to a millionth in the square root of the statistic.
 
     Parameters
     ----------
@@ -224,9 +224,16 @@ class _Curve:
 
 
 def _noise(result: "FitResult") -> float:
-    """What a difference of log-likelihoods may be by rounding, and by the gaps of inner solves."""
+    """What a difference of log-likelihoods may be by rounding, and by the ends of searches.
+
+    A gradient as large as a successful fit may have leaves less than the last term, unless the
+    information is all but singular.
+    """
     eps = float(jnp.finfo(result.probs.dtype).eps)
-    return total_weight(result) * (16 * eps * max(1.0, abs(result.loglik) / result.n_obs) + 1e-12)
+    return (
+        total_weight(result) * (16 * eps * max(1.0, abs(result.loglik) / result.n_obs) + 1e-12)
+        + 1e-6
+    )
 
 
 def _find_end(
@@ -244,17 +251,17 @@ def _find_end(
         outside = centre + distance
         above = excess(outside)
         if above >= 0:
-            return _root(excess, inside, below, outside, above, 1e-3 * abs(inside - outside)), ""
+            return _root(excess, inside, below, outside, above), ""
         if math.isnan(above):
             cuts += 1
             distance = (inside - centre) + 0.5 * (outside - inside)
-            if cuts == _MAX_CUTS:
-                return math.nan, f"the search for the other parameters fails beyond {inside:.6g}"
             continue
         inside, below = outside, above
         if abs(distance) >= abs(first) * 2**_MAX_DOUBLINGS:
             break
         distance *= 2.0
+    if cuts:
+        return math.nan, f"the search for the other parameters fails beyond {inside:.6g}"
     fall = (below + critical) ** 2
     reason = (
         f"at {inside:.6g} twice the fall of the log-likelihood is {fall:.3g}, and the interval "
@@ -263,10 +270,9 @@ def _find_end(
     return math.copysign(math.inf, first), reason
 
 
-def _root(
-    excess: Callable[[float], float], a: float, at_a: float, b: float, at_b: float, tol: float
-) -> float:
+def _root(excess: Callable[[float], float], a: float, at_a: float, b: float, at_b: float) -> float:
     """Root in a bracket, by the Illinois variant of the secant method, with bisection if stuck."""
+    width = abs(b - a)
     for k in range(_MAX_REFINEMENTS):
         middle = b - at_b * (b - a) / (at_b - at_a) if k % 4 < 3 else 0.5 * (a + b)
         at = excess(middle)
@@ -282,7 +288,7 @@ def _root(
             b, at_b, at_a = middle, at, 0.5 * at_a
         else:
             a, at_a, b, at_b = b, at_b, middle, at
-        if abs(b - a) <= 1e-6 * tol:
+        if abs(b - a) <= 1e-9 * width:
             break
     return b
 

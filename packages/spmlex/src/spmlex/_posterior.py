@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
+from ._covariance import unit_weights
 from ._model import as_arrays, leading_length, log_lik_of, take
 from ._scores import problem_of
 
@@ -33,7 +34,8 @@ def posterior(
     Returns
     -------
     Float[Array, "n m"]
-        Each row sums to one.
+        Each row sums to one. Units of the sample whose data are unusable, and whose weight is
+        zero, have rows of NaN.
 
     Raises
     ------
@@ -43,10 +45,13 @@ def posterior(
     RuntimeError
         If the fit did not end at a stationary point, or its data are wanted and it has none.
     """
-    data, own = units_of(result, data, groups)
-    probs, valid = _posterior(result.model, data, result.supp, own)
-    if not np.asarray(valid).all():
-        unit = int(np.argmin(np.asarray(valid)))
+    units, own = units_of(result, data, groups)
+    probs, valid = _posterior(result.model, units, result.supp, own)
+    faulty = ~np.asarray(valid)
+    if data is None:
+        faulty &= unit_weights(result) > 0
+    if faulty.any():
+        unit = int(np.argmax(faulty))
         raise ValueError(
             f"Unit {unit} (counting from zero) has no valid likelihood under the estimated "
             "distribution: its log-likelihoods are NaN, +inf, or -inf at every point with mass."

@@ -220,8 +220,8 @@ def float32_section(found: dict[str, Any]) -> list[str]:
         "",
         "The same matrices rounded to float32 (`python benchmarks/float32.py`): solved to the "
         "default tolerance of float32, 1e-5, and without a tolerance, until rounding lets no step "
-        "make progress. The gaps are computed in float64, on the rounded matrix. A solve in float32 "
-        "computes its certificate in float32 too, with the rounding of sums over n units: at "
+        "make progress. The gaps are computed in float64, on the rounded matrix. A solve in single "
+        "precision computes its certificate so too, with the rounding of sums over n units: at "
         "100 000 units a true gap of up to three times the tolerance passes for 1e-5.",
         "",
         *table(head, rows),

@@ -6,7 +6,8 @@ Econometrics 13, 163-183. The log wage of man i in year t is
     y_it = x_it' beta + v_i + e_it,    e_it normal with standard deviation sigma.
 
 Random effects take v_i to be normal. Here its distribution is estimated, together with beta and
-sigma, and the estimates are printed next to those of normal random effects.
+sigma, and the estimates are printed with their standard errors next to those of normal random
+effects.
 
 Usage: python wage_panel.py [PLOT]
 """
@@ -30,6 +31,7 @@ jax.config.update("jax_enable_x64", True)
 
 REGRESSORS = ["black", "hisp", "exper", "expersq", "married", "educ", "union"]
 REGRESSORS += [f"d{year}" for year in range(81, 88)]
+NUM_REPLICATIONS = 200  # of the bootstrap
 
 # Slopes, their standard errors, the distribution of the unit effect, the log-likelihood.
 RandomEffects = tuple[np.ndarray, np.ndarray, NormalDist, float]
@@ -96,16 +98,23 @@ def random_effects(data: dict[str, np.ndarray]) -> RandomEffects:
 
 
 def print_comparison(result: spmlex.FitResult, normal: RandomEffects) -> None:
-    supp, probs, rule = np.asarray(result.supp), np.asarray(result.probs), "-" * 58
+    """Slopes with standard errors of three kinds, next to those of normal random effects."""
+    supp, probs, rule = np.asarray(result.supp), np.asarray(result.probs), "-" * 78
     beta, std_errs, effect, loglik = normal
     mean = supp @ probs
     std_dev = np.sqrt((supp - mean) ** 2 @ probs)
-    print(f"\n{'unit effect v':<18}{'unknown':>12}{'normal':>12}{'(std. err.)':>16}\n{rule}")
-    for name, free, re, se in zip(REGRESSORS, result.model.beta, beta, std_errs, strict=True):
-        print(f"{name:<18}{free:>12.4f}{re:>12.4f}{f'({se:.4f})':>16}")
-    print(f"{rule}\n{'mean of v':<18}{mean:>12.4f}{effect.mean:>12.4f}")
-    print(f"{'std. dev. of v':<18}{std_dev:>12.4f}{effect.stdev:>12.4f}")
-    print(f"{'log-likelihood':<18}{result.loglik:>12.3f}{loglik:>12.3f}")
+    replications = result.bootstrap(jax.random.key(0), num=NUM_REPLICATIONS)
+    kinds = result.std_errors("hessian"), result.std_errors("robust"), replications.std_errors
+    free = zip(result.model.beta, *kinds, strict=False)  # sigma is last, and has no counterpart
+    print(f"\n{'unit effect v':<18}{'unknown':>10}{'standard errors':^30}{'normal':>10}")
+    print(
+        f"{'':<28}{'hessian':>10}{'robust':>10}{'bootstrap':>10}{'':>10}{'std. err.':>10}\n{rule}"
+    )
+    for name, own, re, re_err in zip(REGRESSORS, free, beta, std_errs, strict=True):
+        print(f"{name:<18}" + "".join(f"{value:>10.4f}" for value in (*own, re, re_err)))
+    print(f"{rule}\n{'mean of v':<18}{mean:>10.4f}{'':<30}{effect.mean:>10.4f}")
+    print(f"{'std. dev. of v':<18}{std_dev:>10.4f}{'':<30}{effect.stdev:>10.4f}")
+    print(f"{'log-likelihood':<18}{result.loglik:>10.3f}{'':<30}{loglik:>10.3f}")
 
 
 def plot(result: spmlex.FitResult, normal: NormalDist, path: str) -> None:

@@ -11,7 +11,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from spmlex import fit, plot_distribution, plot_gradient, plot_history
+from spmlex import (
+    fit,
+    plot_distribution,
+    plot_gradient,
+    plot_history,
+    plot_profile,
+    profile_curve,
+)
 
 from .helpers import log_lik_of
 from .models import Problem, factor_problem, level_and_slope_problem
@@ -136,3 +143,50 @@ def test_history():
     assert ax.get_yscale() == "log"
     with warnings.catch_warnings(action="error"):
         ax.figure.canvas.draw()
+
+
+def test_profile():
+    result, (_, given) = fitted(), plt.subplots()
+    ax = plot_profile(result, "coef[0]", ax=given)
+    assert ax is given
+    lines, interval = lines_of(ax), result.profile_interval("coef[0]")
+    x, y = lines["profile"]
+    assert x.size == 21
+    estimate = result.estimates[0]
+    assert x[0] == pytest.approx(estimate - 1.2 * (estimate - interval.lower))
+    assert x[-1] == pytest.approx(estimate + 1.2 * (interval.upper - estimate))
+    # Some of the same numbers, after searches from other neighbours: each to 1e-9 of its mean.
+    some = x[::7]
+    np.testing.assert_allclose(
+        y[::7], profile_curve(result, "coef[0]", some) - result.loglik, atol=1e-6
+    )
+    # Half of the 95% quantile of chi-square with one degree of freedom.
+    cut = -3.841458820694124 / 2
+    np.testing.assert_allclose(lines["cut-off, 0.95"][1], cut, rtol=1e-12)
+    ends = [[interval.lower, interval.upper], [cut, cut]]
+    np.testing.assert_allclose(lines["ends of the interval"], ends, rtol=1e-12)
+    np.testing.assert_array_equal(lines["estimate"], [[estimate], [0.0]])
+    assert ((x > interval.lower) & (x < interval.upper) == (y > cut)).all()
+    assert ax.get_xlabel() == "coef[0]"
+    few = plot_profile(result, "coef[0]", values=some, level=0.9)
+    np.testing.assert_array_equal(lines_of(few)["profile"][0], some)
+    assert lines_of(few)["cut-off, 0.9"][1][0] == pytest.approx(-2.705543454095404 / 2)
+    with pytest.raises(ValueError, match="`name` must be a parameter, one of coef.0."):
+        plot_profile(result, "loading")
+
+
+def test_a_profile_without_ends(monkeypatch):
+    """An unbounded side is drawn as far as the other; with none the user has to say how far."""
+    result = fitted()
+    whole = result.profile_interval("coef[0]")
+    half = whole._replace(lower=-np.inf, lower_reason="it stays high")
+    none = half._replace(upper=np.nan, upper_reason="it fails")
+    monkeypatch.setattr("spmlex._plots.profile_interval", lambda *_: half)
+    lines, estimate = lines_of(plot_profile(result, "coef[0]")), result.estimates[0]
+    x = lines["profile"][0]
+    assert x[-1] - estimate == pytest.approx(estimate - x[0])
+    assert lines["ends of the interval"][0].tolist() == [whole.upper]
+    monkeypatch.setattr("spmlex._plots.profile_interval", lambda *_: none)
+    message = "no finite end, so give `values`. Below, it stays high; above, it fails"
+    with pytest.raises(ValueError, match=message):
+        plot_profile(result, "coef[0]")

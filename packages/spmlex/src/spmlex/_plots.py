@@ -211,24 +211,26 @@ def plot_profile(
     interval = profile_interval(result, name, level)
     estimate = float(result.estimates[result.param_names.index(name)])
     ends = np.array([interval.lower, interval.upper])
-    ends = ends[np.isfinite(ends)]
+    finite = np.isfinite(ends)
     if values is None:
-        if ends.size == 0:
+        if not finite.any():
             raise ValueError(
                 f"The interval of {name} has no finite end, so give `values`. Below, "
                 f"{interval.lower_reason}; above, {interval.upper_reason}."
             )
-        reach = 1.2 * np.max(np.abs(ends - estimate))
-        values = np.linspace(estimate - reach, estimate + reach, 21)
+        reach = 1.2 * np.abs(ends - estimate)
+        reach = np.where(finite, reach, reach[finite].max())
+        values = np.linspace(estimate - reach[0], estimate + reach[1], 21)
     points = np.asarray(values)
     below = profile_curve(result, name, points) - result.loglik
     cut = -0.5 * critical_value(level) ** 2
     ax.plot(points, below, color="C0", label="profile")
     ax.axhline(cut, color="C1", ls="--", label=f"cut-off, {level:.4g}")
-    ax.plot(ends, np.full(ends.size, cut), "o", color="C1", ms=5, label="ends of the interval")
+    at_ends = ends[finite], np.full(finite.sum(), cut)
+    ax.plot(*at_ends, "o", color="C1", ms=5, label="ends of the interval")
     ax.plot([estimate], [0.0], "o", color="C0", ms=5, label="estimate")
-    ax.set(xlabel=name, ylabel="Log-likelihood, below its maximum (nats)")
-    ax.legend()
+    ax.set(xlabel=name, ylabel="Log-likelihood less its maximum (nats)")
+    ax.legend(loc="lower center", fontsize="small")
     return ax
 
 

@@ -166,7 +166,7 @@ def compare(
 def number(value: Any) -> str:
     """An estimate, to six decimals where these hold at least three digits, else to six digits."""
     value = float(value)
-    if value == 0 or 1e-3 <= abs(value) < 1e6 or not math.isfinite(value):
+    if value == 0 or 1e-4 <= abs(value) < 1e6 or not math.isfinite(value):
         return f"{value:.6f}"
     return f"{value:.5e}"
 
@@ -212,7 +212,7 @@ def _statistics(fits: Mapping[str, "FitResult"]) -> tuple[Row, ...]:
         "Units": lambda fit: f"{fit.n_obs}",
         "Parameters": lambda fit: f"{fit.estimates.size}",
         "Active points": lambda fit: f"{fit.stats['num_active']}",
-        "Free in all": lambda fit: f"{num_free(fit)}",
+        "Degrees of freedom": lambda fit: f"{num_free(fit)}",
         "AIC": lambda fit: f"{aic(fit):.3f}",
         "BIC": lambda fit: f"{bic(fit):.3f}",
         "Converged": lambda fit: "yes" if bool(fit.result == RESULTS.successful) else "NO",

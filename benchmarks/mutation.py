@@ -1,0 +1,136 @@
+"""Mutation testing of the solver and of the derivatives: do the tests notice a changed sign?
+
+    python benchmarks/mutation.py --tool path/to/cosmic-ray --number 40
+
+It copies the tree that is committed, lets cosmic-ray list all mutants, draws some by a seed, runs
+the tests that should kill them, and prints those that survive. Mutants that Python itself refuses
+(shifts of floats, changed annotations) are not drawn: they say nothing about the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MIX, SPM = "packages/mixsqpx/src/mixsqpx", "packages/spmlex/src/spmlex"
+
+PARTS = {
+    "solver": (
+        [
+            f"{MIX}/{name}.py"
+            for name in ("_mixsqp", "_qp", "_solver", "_problem", "_ladder", "_em")
+        ],
+        "tests/mixsqpx/test_second_opinion.py tests/mixsqpx/test_properties.py "
+        "tests/mixsqpx/test_limits.py tests/mixsqpx/test_properties_agreement.py "
+        "tests/mixsqpx/test_solve.py -k 'not single_precision and not tall'",
+    ),
+    "derivatives": (
+        [f"{MIX}/implicit.py", f"{SPM}/_profile.py"],
+        "tests/mixsqpx/test_derivatives.py tests/spmlex/test_derivatives.py "
+        "tests/mixsqpx/test_derivatives_awkward.py tests/spmlex/test_groups.py "
+        "tests/spmlex/test_profile.py",
+    ),
+}
+"""What is mutated, and the tests that have to notice, the quickest first."""
+
+CPU_SECONDS = 200
+"""Limit of one run of the tests, in processor time: a mutant that never ends is killed by it."""
+
+REFUSED = ("Shift", "_Bit", "BitOr", "BitAnd", "BitXor", "Invert", "_Is", "Is_", "FloorDiv", "Mod")
+"""Operators whose mutants are type errors on arrays."""
+
+
+def is_worth_it(operator: str, line: str) -> bool:
+    """Whether a mutant could run at all."""
+    if any(word in operator for word in REFUSED) or "Decorator" in operator:
+        return False
+    annotation = (
+        line.lstrip().startswith(("def ", "@", "*", '"')) or "->" in line or "| None" in line
+    )
+    return not annotation
+
+
+def draw(session: Path, tree: Path, number: int, seed: int) -> tuple[int, int]:
+    """Keep some mutants of a session, at most one an operator and place; numbers of both."""
+    database = sqlite3.connect(session)
+    rows = database.execute(
+        "select job_id, module_path, operator_name, start_pos_row, start_pos_col "
+        "from mutation_specs order by module_path, start_pos_row, start_pos_col, operator_name"
+    ).fetchall()
+    rng = random.Random(seed)
+    rng.shuffle(rows)
+    places = {}
+    for job, path, operator, row, column in rows:
+        line = (tree / path).read_text(encoding="utf-8").splitlines()[row - 1]
+        if is_worth_it(operator, line):
+            places.setdefault((path, row, column, operator.split("_")[0]), job)
+    kept = set(list(places.values())[:number])
+    gone = [(row[0],) for row in rows if row[0] not in kept]
+    for table in ("mutation_specs", "work_items"):
+        database.executemany(f"delete from {table} where job_id = ?", gone)
+    database.commit()
+    return len(places), len(kept)
+
+
+def report(session: Path) -> None:
+    """Print how many were killed, and the difference that each survivor makes."""
+    rows = sqlite3.connect(session).execute(
+        "select module_path, start_pos_row, test_outcome, diff "
+        "from work_results join mutation_specs using (job_id) order by module_path, start_pos_row"
+    )
+    outcomes = list(rows)
+    survivors = [row for row in outcomes if row[2] == "SURVIVED"]
+    print(f"{len(outcomes)} run, {len(outcomes) - len(survivors)} killed")
+    for path, row, _, diff in survivors:
+        changed = [x for x in diff.splitlines() if x[:1] in "+-" and x[:3] not in ("+++", "---")]
+        print(f"{path}:{row}", *changed, sep="\n    ")
+
+
+def main() -> None:
+    """Run one part after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tool", default="cosmic-ray", help="the program cosmic-ray")
+    parser.add_argument("--number", type=int, default=40, help="mutants of each part")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument("--work", type=Path, help="where to work; a temporary directory by default")
+    args = parser.parse_args()
+    work = args.work or Path(tempfile.mkdtemp())
+    for part in args.part or PARTS:
+        modules, tests = PARTS[part]
+        tree = work / part
+        tree.mkdir(parents=True)
+        archive = subprocess.run(
+            ["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True
+        ).stdout
+        subprocess.run(["tar", "-x", "-C", str(tree)], input=archive, check=True)
+        sources = os.pathsep.join(str(tree / Path(path).parent) for path in (MIX, SPM))
+        script, config, session = (work / f"{part}.{end}" for end in ("sh", "toml", "sqlite"))
+        script.write_text(
+            f"cd '{tree}'\nulimit -t {CPU_SECONDS}\n"
+            f"export CI=1 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH='{sources}'\n"
+            f"exec '{sys.executable}' -m pytest -n 0 -x -q -p no:cacheprovider {tests}\n",
+            encoding="utf-8",
+        )
+        config.write_text(
+            f"[cosmic-ray]\nmodule-path = {modules!r}\ntimeout = 36000\nexcluded-modules = []\n"
+            f'test-command = "bash {script}"\n[cosmic-ray.distributor]\nname = "local"\n',
+            encoding="utf-8",
+        )
+        cosmic_ray = [args.tool, "init", str(config), str(session)]
+        subprocess.run(cosmic_ray, cwd=tree, check=True)
+        places, kept = draw(session, tree, args.number, args.seed)
+        print(f"{part}: {places} places for a mutant, {kept} drawn", flush=True)
+        subprocess.run([args.tool, "exec", str(config), str(session)], cwd=tree, check=True)
+        report(session)
+
+
+if __name__ == "__main__":
+    main()

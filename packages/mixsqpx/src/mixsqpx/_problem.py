@@ -53,10 +53,13 @@ def normalise_weights(
 ) -> Float[Array, " n"]:
     """Weights that sum to one, equal ones for None.
 
-    The division by the largest keeps the sum finite near the end of the floating-point range.
+    The division by the largest keeps the sum finite near the end of the floating-point range. XLA
+    may turn (a/b)/c into a/(bc), which overflows there all the same: hence the power of two.
     """
     if weights is None:
         return jnp.full((num_units,), 1.0 / num_units, dtype)
+    root = 2.0 ** (jnp.finfo(weights.dtype).maxexp // 2)
+    weights = jnp.where(jnp.max(weights) > root, weights / root, weights)
     scaled = weights / jnp.max(weights)
     return scaled / jnp.sum(scaled)
 

@@ -87,7 +87,9 @@ def test_none_succeeds():
 
 
 def test_no_start_can_be_evaluated():
-    with pytest.raises(ValueError, match=r"At the starting `model`, `lclk` is -inf at every support"):
+    with pytest.raises(
+        ValueError, match=r"At the starting `model`, `lclk` is -inf at every support"
+    ):
         fit_multistart(STARTS[2:], DATA, SUPP)
 
 

@@ -326,7 +326,7 @@ def test_criteria(result, grouped):
 
 
 def test_grid_gap(result, grouped, problem, groups):
-    from spmlex._grid import grid_gap
+    import spmlex
 
     middle = Problem(result.model, problem.data, 0.5 * (problem.supp[1:] + problem.supp[:-1]))
     for fit, own in ((result, [slice(None)]), (grouped, [groups == 0, groups == 1])):
@@ -337,8 +337,16 @@ def test_grid_gap(result, grouped, problem, groups):
         for g, rows in enumerate(own):
             mix = np.exp(on_grid[rows]) @ probs[:, g]
             gains.append(max(np.log((np.exp(between[rows]) / mix[:, None]).mean(axis=0).max()), 0))
-        assert grid_gap(fit) == pytest.approx(np.mean(gains), abs=1e-10)
-        assert grid_gap(fit) > 0
+        assert spmlex.grid_gap(fit) == pytest.approx(np.mean(gains), abs=1e-10)
+        assert spmlex.grid_gap(fit) > 0
+
+
+def test_a_note_on_a_coarse_grid(result):
+    assert "The grid is coarse" not in str(result.summary())
+    # Small errors beside a grid with points half a unit apart.
+    params = eqx.tree_at(lambda m: m.log_std_e, result.params, jnp.array([-2.5, 0.0, 0.0]))
+    shrunk = eqx.tree_at(lambda r: r.params, result, params)
+    assert "The grid is coarse for this fit" in str(shrunk.summary(kind="opg"))
 
 
 class Sampling(FactorModel):

@@ -12,6 +12,7 @@ from ._covariance import std_errors as std_errors
 from ._fit import fit as fit
 from ._fit import fit_multistart as fit_multistart
 from ._function_model import FunctionModel as FunctionModel
+from ._grid import grid_gap as grid_gap
 from ._information import aic as aic
 from ._information import bic as bic
 from ._information import num_free as num_free
@@ -65,6 +66,7 @@ __all__ = [
     "delta",
     "fit",
     "fit_multistart",
+    "grid_gap",
     "hessian",
     "likelihood_ratio_test",
     "load",

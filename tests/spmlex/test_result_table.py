@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from spmlex import RESULTS, FitResult, FunctionModel, Table, compare, fit, summary
+from spmlex import RESULTS, FitResult, FunctionModel, Table, compare, fit, grid_gap, summary
 from spmlex._summary import number
 from spmlex._table import Row
 
@@ -144,6 +144,17 @@ def test_singular_information():
     assert "singular along" in text
     assert "one[" in text.split("singular along")[1]
     assert "two[" in text.split("singular along")[1]
+
+
+def test_a_coarse_grid_is_noted(monkeypatch):
+    gain = grid_gap(fitted())
+    assert 0.01 < gain < 0.1
+    assert "grid" not in str(fitted())
+    monkeypatch.setattr("spmlex._grid.COARSE", 0.01)
+    table = summary(fitted())
+    assert any("The grid is coarse for this fit" in note for note in table.notes)
+    assert f"could add up to {gain:.2g} to the mean" in " ".join(str(table).split())
+    assert list(table.numbers)[1] == "std. err."
 
 
 def test_html():

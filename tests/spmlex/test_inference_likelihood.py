@@ -1,0 +1,190 @@
+"""Likelihood ratios: tests, profile intervals and profiles."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.optimize import minimize
+
+from .models import FactorModel, Problem, factor_problem
+
+NUM_UNITS, NUM_POINTS = 300, 25
+CRITICAL = 3.841458820694124
+"""Quantile of chi-square with one degree of freedom, at 95%."""
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return factor_problem(NUM_UNITS, NUM_POINTS)
+
+
+@pytest.fixture(scope="module")
+def result(problem):
+    import spmlex
+
+    return spmlex.fit(*problem)
+
+
+@pytest.fixture(scope="module")
+def restricted(problem):
+    """The second loading held at zero point three, the first at one and a half."""
+    import spmlex
+
+    start = eqx.tree_at(lambda m: m.coef, problem.model, jnp.array([1.5, 0.3]))
+    return spmlex.fit(start, *problem[1:], free=FactorModel(False, True))
+
+
+def test_likelihood_ratio(result, restricted):
+    import spmlex
+
+    test = spmlex.likelihood_ratio_test(restricted, result)
+    assert test.df == 2
+    assert test.statistic == pytest.approx(2 * (result.loglik - restricted.loglik), abs=1e-9)
+    assert test.p_value == pytest.approx(stats.chi2.sf(test.statistic, 2), rel=1e-9)
+    # The restriction is true, and the Wald test of it much the same.
+    off = restricted.estimates.size, result.estimates[:2] - np.array([1.5, 0.3])
+    wald = off[1] @ np.linalg.solve(result.cov()[:2, :2], off[1])
+    assert off[0] == 3
+    # Both are quadratic to the first order in the distance, which is below two standard errors.
+    assert test.statistic == pytest.approx(wald, rel=0.3)
+
+
+def test_likelihood_ratio_of_what_is_not_nested(result, restricted):
+    import spmlex
+
+    with pytest.raises(ValueError, match="must have more parameters"):
+        spmlex.likelihood_ratio_test(result, restricted)
+    other = eqx.tree_at(lambda r: r.problem.supp, result, result.supp + 0.1)
+    with pytest.raises(ValueError, match="differ in their support points"):
+        spmlex.likelihood_ratio_test(restricted, other)
+    worse = eqx.tree_at(lambda r: r.loglik, result, restricted.loglik - 1.0)
+    with pytest.raises(ValueError, match="is below that of `restricted`"):
+        spmlex.likelihood_ratio_test(restricted, worse)
+
+
+@pytest.fixture(scope="module")
+def held_loglik(result):
+    """Independent of the profile: all but one scalar estimated, by SciPy on `profile_ll`."""
+    import spmlex
+
+    args = result.problem.data, result.supp
+
+    @jax.jit
+    def objective(theta):
+        model = FactorModel(theta[:2], theta[2:])
+        (value, _), grad = jax.value_and_grad(spmlex.profile_ll, has_aux=True)(model, *args)
+        return value, jnp.concatenate([grad.coef, grad.log_std_e])
+
+    def loglik(name, value):
+        k = result.param_names.index(name)
+
+        def of_rest(rest):
+            value_and_grad = objective(jnp.asarray(np.insert(rest, k, value)))
+            return float(value_and_grad[0]), np.delete(np.asarray(value_and_grad[1]), k)
+
+        found = minimize(of_rest, np.delete(result.estimates, k), jac=True, tol=1e-9)
+        return -found.fun * NUM_UNITS
+
+    return loglik
+
+
+# The estimates: positive, and negative.
+@pytest.mark.parametrize("name", ["coef[0]", "log_std_e[2]"])
+def test_profile_interval(result, held_loglik, name):
+    import spmlex
+
+    interval = spmlex.profile_interval(result, name)
+    centre = result.estimates[result.param_names.index(name)]
+    error = result.std_errors()[result.param_names.index(name)]
+    assert (interval.lower_reason, interval.upper_reason) == ("", "")
+    assert interval.lower < centre < interval.upper
+    assert interval.upper - interval.lower == pytest.approx(3.92 * error, rel=0.1)
+    # The root is found to 1e-6 of the root of the fall, SciPy's maximum to less.
+    for end in (interval.lower, interval.upper):
+        fall = 2 * (result.loglik - held_loglik(name, end))
+        assert fall == pytest.approx(CRITICAL, abs=1e-4)
+
+
+def test_profile_curve(result, held_loglik):
+    import spmlex
+
+    centre = result.estimates[0]
+    curve = spmlex.profile_curve(result, "coef[0]", np.array([centre + 0.1, centre, centre - 0.05]))
+    assert curve[1] == pytest.approx(result.loglik, abs=1e-8)
+    assert curve[0] == pytest.approx(held_loglik("coef[0]", centre + 0.1), abs=1e-6)
+    assert curve[2] == pytest.approx(held_loglik("coef[0]", centre - 0.05), abs=1e-6)
+    with pytest.raises(ValueError, match="`name` must be a parameter, one of coef"):
+        spmlex.profile_curve(result, "coef", np.ones(1))
+    with pytest.raises(ValueError, match="`values` must be a vector"):
+        spmlex.profile_curve(result, "coef[0]", np.array([np.nan]))
+
+
+def test_profile_of_a_local_maximum(result):
+    import spmlex
+
+    worse = eqx.tree_at(lambda r: r.loglik, result, result.loglik - 1.0)
+    with pytest.raises(RuntimeError, match="is a local maximum only"):
+        spmlex.profile_curve(worse, "coef[0]", result.estimates[:1] + 1e-3)
+
+
+class OneMean(eqx.Module):
+    """y ~ N(v + shape(θ), 1/4), with one parameter."""
+
+    theta: jax.Array
+    shape: object = eqx.field(static=True)
+
+    def lclk(self, data, supp):
+        return -2.0 * (data[:, None] - supp[None, :] - self.shape(self.theta)) ** 2
+
+
+def one_mean(shape, start):
+    """On two support points at ±1: θ is identified by where they are."""
+    rng = np.random.default_rng(5)
+    data = rng.choice([-1.0, 1.0], 40) + 0.5 * rng.normal(size=40)
+    return Problem(OneMean(jnp.array(start), shape), jnp.asarray(data), jnp.array([-1.0, 1.0]))
+
+
+def identity(theta):
+    return theta
+
+
+def bounded(theta):
+    """Far up it tends to 0.1, where the likelihood has fallen little."""
+    return jnp.where(theta > 0, 0.1 * jnp.tanh(10 * theta), theta)
+
+
+def test_profile_interval_around_zero():
+    """With one parameter there is nothing to re-optimise; the estimate is zero, or nearly."""
+    import spmlex
+
+    problem = one_mean(identity, 0.1)
+    off = spmlex.fit(*problem).estimates[0]
+    result = spmlex.fit(problem.model, problem.data - off, problem.supp)
+    assert abs(result.estimates[0]) <= 1e-9
+    interval = spmlex.profile_interval(result, "theta", 0.9)
+    assert interval.lower < 0 < interval.upper
+    for end in (interval.lower, interval.upper):
+        value, _ = spmlex.profile_ll(OneMean(jnp.array(end), identity), *result_args(result))
+        fall = 2 * (40 * float(value) + result.loglik)
+        assert fall == pytest.approx(stats.chi2.ppf(0.9, 1), abs=1e-5)
+
+
+def result_args(result):
+    return result.problem.data, result.supp
+
+
+def test_profile_interval_without_an_end():
+    import spmlex
+
+    problem = one_mean(bounded, 0.01)
+    off = spmlex.fit(*one_mean(identity, 0.1)).estimates[0]
+    result = spmlex.fit(problem.model, problem.data - off + 0.02, problem.supp)
+    interval = spmlex.profile_interval(result, "theta")
+    assert math.isinf(interval.upper)
+    assert "twice the fall of the log-likelihood is" in interval.upper_reason
+    assert math.isfinite(interval.lower)
+    assert interval.lower_reason == ""

@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=here.parent / "docs" / "pages")
     args = parser.parse_args()
     found = json.loads((args.results / "coverage.json").read_text())
-    cells = found["cells"]
+    cells = sorted(found["cells"], key=lambda cell: (cell["n"], cell["m"]))
     lines = [
         "# Simulation of coverage",
         "",

@@ -91,7 +91,7 @@ def summary(
 
 
 def compare(
-    results: Mapping[str, "FitResult"],
+    results: "Mapping[str, FitResult]",
     *,
     kind: str = "hessian",
     clusters: Int[ArrayLike, " n"] | None = None,

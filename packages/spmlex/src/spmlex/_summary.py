@@ -206,7 +206,7 @@ def _header(result: "FitResult") -> list[tuple[str, str]]:
     return header
 
 
-def _statistics(fits: Mapping[str, "FitResult"]) -> tuple[Row, ...]:
+def _statistics(fits: "Mapping[str, FitResult]") -> tuple[Row, ...]:
     """What sums up a fit, one row each."""
     measures = {
         "Log-likelihood": lambda fit: f"{fit.loglik:.3f}",

@@ -303,7 +303,8 @@ def page(results: dict[str, Any], sections: list[str], figures: list[str]) -> st
         "",
         *summary(problems),
         "",
-        "Where it is less than ten: with few units, the overhead of XLA's loops of small "
+        "Where it is less than ten, what we suspect, unmeasured: with few units, the overhead of "
+        "XLA's loops of small "
         "operations; for location mixtures, the passes over the matrix that a nearly singular "
         "Hessian takes; for narrow kernels, about half of whose components are positive, the "
         "Hessian itself, n·K² multiplications that every second-order method pays, and at "

@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import machine
@@ -37,7 +38,6 @@ from peers.setup import python_of
 from solvers import HIDDEN, PEERS
 
 import spmlex
-from spmlex._newton import evaluate
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_threefry_partitionable", True)
@@ -132,22 +132,21 @@ def hessian() -> list[dict[str, Any]]:
         ("factor, 20 000 × 100", models.factor(20_000, 100)),
         ("panel, 1 000 × 61", models.panel(1_000, 61)),
     ):
-        # Near the optimum, where the number of active points is that of most evaluations.
-        model = spmlex.fit(*problem).model
-        theta, rebuild = ravel_pytree(model)
-
-        def value(x: jax.Array, rebuild=rebuild, problem=problem) -> tuple[jax.Array, None]:
-            return spmlex.profile_ll(rebuild(x), problem.data, problem.supp)[0], None
-
-        gradient = jax.jit(jax.grad(lambda x, value=value: value(x)[0]))
-        everything = jax.jit(lambda x, value=value: evaluate(value, x).hess)
-        jax.block_until_ready((gradient(theta), everything(theta)))
+        # At the optimum, where the number of active points is that of most evaluations; both start
+        # the inner solve from the distribution there.
+        found = spmlex.fit(*problem)
+        inner, params = found.problem, found.params
+        gradient = eqx.filter_jit(jax.value_and_grad(inner, has_aux=True))
+        everything = eqx.filter_jit(inner.expand)
+        jax.block_until_ready((gradient(params), everything(params)))
         pairs = [
-            (timed(lambda: gradient(theta))[0], timed(lambda: everything(theta))[0])  # noqa: B023
+            (timed(lambda: gradient(params))[0], timed(lambda: everything(params))[0])  # noqa: B023
             for _ in range(TURNS)
         ]
         grad, hess = (statistics.median(column) for column in zip(*pairs, strict=True))
-        out.append({"what": name, "num_params": theta.size, "gradient": grad, "hessian": hess})
+        out.append(
+            {"what": name, "num_params": found.estimates.size, "gradient": grad, "hessian": hess}
+        )
         print(f"{name}: a Hessian costs {hess / grad:.1f} gradients", flush=True)
     return out
 

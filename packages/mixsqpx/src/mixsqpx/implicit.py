@@ -21,7 +21,7 @@ from ._functions import is_usable, objective
 from ._ladder import ladder, rung_for
 from ._problem import normalise_weights
 
-__all__ = ["attach_objective", "attach_probs", "on_active"]
+__all__ = ["attach_objective", "attach_probs", "normalise_weights", "on_active"]
 
 T = TypeVar("T")
 

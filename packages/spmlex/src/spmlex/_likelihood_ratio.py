@@ -16,7 +16,7 @@ from mixsqpx import RESULTS as MIX_RESULTS
 
 from ._compiled import optimise
 from ._covariance import critical_value, std_errors
-from ._newton import TrustRegionNewton
+from ._newton import AbstractExpandable, Expansion, TrustRegionNewton
 from ._profile import Profile
 from ._scores import problem_of, total_weight
 from ._search import Problem
@@ -293,7 +293,7 @@ def _root(excess: Callable[[float], float], a: float, at_a: float, b: float, at_
     return b
 
 
-class _OneHeld(eqx.Module):
+class _OneHeld(AbstractExpandable):
     """A problem in all parameters but one."""
 
     problem: Problem
@@ -303,6 +303,19 @@ class _OneHeld(eqx.Module):
     init: Float[Array, "m *g"] | None
 
     def __call__(self, rest: Float[Array, " q"], args: None = None) -> tuple[Scalar, Profile]:
+        problem, params, _ = self._whole(rest)
+        return problem(params, args)
+
+    def expand(self, rest: Float[Array, " q"]) -> Expansion:
+        """Derivatives in the others."""
+        problem, params, places = self._whole(rest)
+        whole = problem.expand(params)
+        return Expansion(
+            whole.f, whole.grad[places], whole.hess[jnp.ix_(places, places)], whole.aux
+        )
+
+    def _whole(self, rest: Float[Array, " q"]) -> tuple[Problem, PyTree, Int[Array, " q"]]:
+        """The problem, all its parameters, and where the others are among them."""
         flat, unravel = ravel_pytree(self.template)
         places = jnp.arange(rest.size)
         places = jnp.where(places >= self.index, places + 1, places)
@@ -310,7 +323,7 @@ class _OneHeld(eqx.Module):
         problem = self.problem
         if self.init is not None:
             problem = eqx.tree_at(lambda p: p.init, problem, self.init)
-        return problem(unravel(flat), args)
+        return problem, unravel(flat), places
 
 
 @eqx.filter_jit

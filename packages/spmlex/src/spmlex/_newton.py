@@ -1,6 +1,8 @@
 """A trust-region Newton minimiser on the exact Hessian."""
 
+import abc
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -20,13 +22,25 @@ _SHRINK, _GROW = 0.25, 3.0
 _BISECTIONS = 60
 
 
-class _Local(eqx.Module):
+class Expansion(eqx.Module):
     """Value, derivatives and auxiliary output at one point, the point flattened."""
 
     f: Scalar
     grad: Float[Array, " p"]
     hess: Float[Array, "p p"]
     aux: PyTree
+
+
+class AbstractExpandable(eqx.Module):
+    """An objective `fn(y, args) -> (f, aux)` that has a better way to its derivatives than JAX."""
+
+    @abc.abstractmethod
+    def __call__(self, y: PyTree, args: Any = None) -> tuple[Scalar, PyTree]:
+        """Value and auxiliary output."""
+
+    @abc.abstractmethod
+    def expand(self, y: Any, /) -> Expansion:
+        """Both, and the derivatives in the leaves of `y` in their order."""
 
 
 class _NewtonState(eqx.Module):
@@ -36,7 +50,7 @@ class _NewtonState(eqx.Module):
     radius: Scalar
     first: Bool[Array, ""]
     # Updated by accepted steps.
-    local: _Local
+    local: Expansion
     scale: Float[Array, " p"]
     # For termination.
     terminate: Bool[Array, ""]
@@ -93,7 +107,7 @@ class TrustRegionNewton(optx.AbstractMinimiser):
             predicted=zero,
             radius=jnp.ones_like(zero),
             first=jnp.array(True),
-            local=_Local(zero, jnp.full_like(flat, jnp.inf), hess, aux),
+            local=Expansion(zero, jnp.full_like(flat, jnp.inf), hess, aux),
             scale=jnp.zeros_like(flat),
             terminate=jnp.array(False),
             result=optx.RESULTS.successful,
@@ -103,7 +117,10 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         """Evaluate the trial, accept or reject it, and choose the next."""
         del options, tags
         current, unravel = ravel_pytree(y)
-        new = evaluate(lambda y: fn(unravel(y), args), state.trial)
+        if isinstance(fn, AbstractExpandable):
+            new = fn.expand(unravel(state.trial))
+        else:
+            new = _expand(lambda y: fn(unravel(y), args), state.trial)
         finite = (
             jnp.isfinite(new.f) & jnp.all(jnp.isfinite(new.grad)) & jnp.all(jnp.isfinite(new.hess))
         )
@@ -163,7 +180,7 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         return y, aux, {}
 
 
-def evaluate(fn: Callable[[Array], tuple[Scalar, PyTree]], y: Float[Array, " p"]) -> _Local:
+def _expand(fn: Callable[[Array], tuple[Scalar, PyTree]], y: Float[Array, " p"]) -> Expansion:
     """Value, gradient and Hessian: one evaluation, and its linearisation in blocks of columns.
 
     One block is pushed forward along with the evaluation, which keeps nothing for later.
@@ -182,7 +199,7 @@ def evaluate(fn: Callable[[Array], tuple[Scalar, PyTree]], y: Float[Array, " p"]
     else:
         grad, push, (f, aux) = jax.linearize(gradient, y, has_aux=True)
         hess = lax.map(jax.vmap(push), basis).reshape(-1, y.size)[: y.size]
-    return _Local(f, grad, 0.5 * (hess + hess.T), aux)
+    return Expansion(f, grad, 0.5 * (hess + hess.T), aux)
 
 
 def _trust_region_step(

@@ -14,7 +14,6 @@ import mixsqpx
 from mixsqpx.implicit import attach_probs
 
 from ._model import log_lik_of, replace_units, take
-from ._newton import evaluate
 from ._search import Problem
 from ._solution import RESULTS
 
@@ -214,5 +213,4 @@ _linearise = eqx.filter_jit(linearise)
 
 @eqx.filter_jit
 def _hessian(problem: Problem, params: PyTree) -> Float[Array, "p p"]:
-    flat, unravel = ravel_pytree(params)
-    return evaluate(lambda flat: problem(unravel(flat)), flat).hess
+    return problem.expand(params).hess

@@ -12,8 +12,9 @@ from jaxtyping import Array, Bool, Float, PyTree, Scalar
 from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver
 
-from ._model import Groups
-from ._newton import TrustRegionNewton
+from ._expansion import expand_profile
+from ._model import Groups, as_weights, leading_length
+from ._newton import AbstractExpandable, Expansion, TrustRegionNewton
 from ._profile import Profile, solve_profile
 from ._progress import Progress, Step
 from ._solution import RESULTS
@@ -26,7 +27,7 @@ _SMALL_GRADIENT = 100.0
 _NUM_START = 8
 
 
-class Problem(eqx.Module):
+class Problem(AbstractExpandable):
     """Everything an evaluation needs besides the free parameters.
 
     `init` is where the inner solve starts: at the distribution of the last accepted model, once
@@ -55,6 +56,15 @@ class Problem(eqx.Module):
             throw=False,
         )
         return profile.value, jax.lax.stop_gradient(profile)
+
+    def expand(self, params: PyTree) -> Expansion:
+        """The same with gradient and Hessian."""
+        value, profile = self(params)
+        weights = as_weights(self.weights, leading_length(self.data, "data"))
+        grad, hess = expand_profile(
+            params, self.held, self.data, self.supp, weights, self.groups, profile
+        )
+        return Expansion(value, grad, hess, profile)
 
 
 class Found(NamedTuple):

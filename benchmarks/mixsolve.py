@@ -148,7 +148,7 @@ def run_problem(
     log_lik = np.load(job.npy, mmap_mode="r")
     problem: dict[str, Any] = {"family": family, "n": n, "m": m}
     problem |= {name: getattr(args, name) for name in SETTINGS}
-    problem["load_average"] = machine.load_average()
+    problem |= {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine.describe()}
     problem["unit_costs"] = run_worker(REFERENCE, args.envs, job)
     rounds: dict[str, list[dict[str, Any]]] = {s.name: [] for s in solvers}
     for _ in range(args.rounds):
@@ -218,12 +218,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     names = args.solver or [s.name for s in SOLVERS.values() if s.default]
     solvers = [SOLVERS[name] for name in names]
-    results: dict[str, Any] = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine.describe(),
-        "labels": {s.name: s.label for s in solvers},
-        "problems": [],
-    }
+    results: dict[str, Any] = {"labels": {s.name: s.label for s in solvers}, "problems": []}
     if args.resume and args.output.exists():
         results["problems"] = json.loads(args.output.read_text())["problems"]
     done = {(p["family"], p["n"], p["m"]) for p in results["problems"]}

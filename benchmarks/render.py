@@ -239,14 +239,40 @@ def unit_cells(problem: dict[str, Any], ours: dict[str, Any] | None) -> list[str
     return [*out, f"{time_of(ours) / unit['exp_pass']:.1f}"]
 
 
-def versions(results: dict[str, Any]) -> list[str]:
+def sessions(results: dict[str, Any]) -> list[str]:
+    """When and where the problems were run, and what ran; one part for each run of the command."""
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for problem in results["problems"]:
+        machine = problem["machine"]
+        where = (
+            f"Run on {problem['date']}: {machine['cpu']}, {machine['cores']} cores, "
+            f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}, "
+            f"{problem['unit_costs']['version']}."
+        )
+        parts.setdefault(where, []).append(problem)
+    lines: list[str] = []
+    longest = max(parts, key=lambda where: len(parts[where]))
+    for where in sorted(parts, key=lambda where: where != longest):
+        what = {f"{size_text(p)} (`{p['family']}`)" for p in parts[where]}
+        whole = {size_text(p) for p in parts[where]}
+        others = {size_text(p) for key, part in parts.items() if key != where for p in part}
+        whole -= others
+        what = sorted(whole) + sorted(w for w in what if w.split(" (")[0] not in whole)
+        lines += [
+            where if where == longest else f"{where} Later, after changes: {', '.join(what)}."
+        ]
+        lines += ["", *versions(results["labels"], parts[where]), ""]
+    return lines
+
+
+def versions(labels: dict[str, str], problems: list[dict[str, Any]]) -> list[str]:
     """One line per solver: what ran."""
     found: dict[str, str] = {}
-    for problem in results["problems"]:
+    for problem in problems:
         for run in problem["runs"]:
             if "version" in run:
                 found[run["solver"]] = run["version"]
-    return [f"- {results['labels'][name]}: {text}" for name, text in found.items()]
+    return [f"- {labels[name]}: {text}" for name, text in found.items()]
 
 
 def page(results: dict[str, Any], sections: list[str], figures: list[str]) -> str:
@@ -261,21 +287,15 @@ def page(results: dict[str, Any], sections: list[str], figures: list[str]) -> st
     figures
         File names of the plots, relative to the page.
     """
-    machine, problems = results["machine"], results["problems"]
+    problems = results["problems"]
     repeats = min(p["repeats"] for p in problems)
     budgets = sorted({p["budget"] for p in problems})
     budget = " to ".join(f"{b:.0f}" for b in dict.fromkeys((budgets[0], budgets[-1])))
-    load = machine.get("load_average")
-    busy = "" if load is None else f", load average {load:.1f} at the start"
     families = dict.fromkeys(p["family"] for p in results["problems"])
     lines = [
         "# Benchmark of `mixsolve`",
         "",
-        f"Run on {results['date']}: {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}{busy}.",
-        "",
-        *versions(results),
-        "",
+        *sessions(results),
         "Each solver runs in a process of its own, one after the other, in float64, with its own "
         f"defaults and all cores. Times are medians of at least {repeats} warm calls, fewer where "
         f"they would take more than a limit together, {budget} s, and up to fifty of the short "
@@ -303,13 +323,10 @@ def page(results: dict[str, Any], sections: list[str], figures: list[str]) -> st
         "",
         *summary(problems),
         "",
-        "Where it is less than ten, what we suspect, unmeasured: with few units, the overhead of "
-        "XLA's loops of small "
-        "operations; for location mixtures, the passes over the matrix that a nearly singular "
+        "Where it is less than ten, or less than thirty with 400 components, what we suspect, "
+        "unmeasured: for location mixtures, the passes over the matrix that a nearly singular "
         "Hessian takes; for narrow kernels, about half of whose components are positive, the "
-        "Hessian itself, n·K² multiplications that every second-order method pays, and at "
-        "2 000 × 2 000 the quadratic programs, whose factors of a thousand components are formed "
-        "anew with every change of the free set.",
+        "Hessian itself, n·K² multiplications that every second-order method pays.",
         "",
         *[f"![Time of a warm call]({name})\n" for name in figures],
     ]

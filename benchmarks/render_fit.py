@@ -78,8 +78,7 @@ def hessian_section(found: list[dict[str, Any]]) -> list[str]:
         "## The cost of a Hessian",
         "",
         "Value, gradient and exact Hessian of the profile likelihood together, as `fit` evaluates "
-        "them, and value and gradient alone, both compiled, in turns. Columns of the Hessian are "
-        "formed in blocks of at most sixteen.",
+        "them, and value and gradient alone, both compiled, in turns, at the optimum.",
         "",
         *table(["model", "parameters", "gradient", "Hessian", "Hessian / gradient"], rows),
         "",
@@ -173,7 +172,8 @@ def crossover_section(found: list[dict[str, Any]]) -> list[str]:
         "## Newton's method and BFGS",
         "",
         "Panel regressions with a unit effect, 2 000 units over five years and 61 support points, "
-        "from a start at zero: `TrustRegionNewton()` and `optimistix.BFGS(rtol=1e-9, atol=1e-9)`.",
+        "from a start at zero: `TrustRegionNewton()` and `optimistix.BFGS(rtol=1e-9, atol=1e-9)`. "
+        "`fit` takes the first by default up to 100 parameters, the second beyond.",
         "",
         *table(head, rows),
         "",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spmlex import RESULTS, fit, profile_ll
+from spmlex import RESULTS, TrustRegionNewton, fit, profile_ll
 
 from .helpers import (
     central_differences,
@@ -51,6 +51,25 @@ def test_success_is_a_certified_stationary_point():
     # And a minimum: the exact Hessian, by a formula of the tests' own, is positive definite.
     hess, _ = profile_hessians(result.model, DATA, SUPP, result.probs)
     assert np.linalg.eigvalsh(hess)[0] > 0.1
+
+
+def test_many_parameters():
+    # A likelihood that is nearly quadratic in each of them.
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(300, 3, 101))
+    y = x @ (rng.normal(size=101) / 10) + rng.choice([-1.0, 1.3], (300, 1))
+    data = {"x": jnp.asarray(x), "y": jnp.asarray(y + 0.6 * rng.normal(size=y.shape))}
+    start = type(MODEL)(jnp.zeros(101), jnp.zeros(()))
+    result = fit(start, data, SUPP)
+    assert result.result == RESULTS.successful
+    assert result.stats["minimiser"] == "BFGS"
+    assert result.grad_norm <= 1.5e-6
+    assert result.gap <= 1e-12
+    # Newton's method is what judges the answer: it has to find the same value.
+    newton = fit(start, data, SUPP, minimiser=TrustRegionNewton())
+    assert newton.grad_norm <= 1e-9
+    # BFGS stops at a gradient g of at most 1.5e-6, which leaves n gᵀH⁻¹g/2 of the log-likelihood.
+    np.testing.assert_allclose(result.loglik, newton.loglik, atol=1e-6)
 
 
 def test_what_a_result_says():

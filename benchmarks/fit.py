@@ -7,7 +7,8 @@
 The parts: `compare`, the factor model beside jaxopt's BFGS over other solvers, each in a process of
 its own; `hessian`, the cost of a Hessian in gradients; `starts`, 100 starts far from the truth;
 `models`, one of sixty parameters and one with a latent variable of two dimensions; `crossover`,
-Newton's method and BFGS with more and more parameters; `wage`, the wage panel on grids that nest.
+Newton's method and BFGS with more and more parameters; `bootstrap`, its cost in fits; `wage`, the
+wage panel on grids that nest.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ PEER_TOL = 1e-5
 TURNS = 7
 WAGE_GRIDS = (51, 101, 201, 401)
 NUM_STARTS = 100
+NUM_REPLICATIONS = 500
 REGRESSORS = (5, 20, 60, 200, 500)
 
 
@@ -230,6 +232,29 @@ def crossover() -> list[dict[str, Any]]:
     return out
 
 
+def bootstrap() -> dict[str, Any]:
+    """500 replications of the factor model in units of one warm fit."""
+    problem = models.factor(2_000, 75)
+    result = spmlex.fit(*problem)
+    fits = [timed(lambda: spmlex.fit(*problem))[0] for _ in range(TURNS)]
+    key = jax.random.PRNGKey(0)
+    runs = [timed(lambda: result.bootstrap(key, num=NUM_REPLICATIONS)) for _ in range(3)]
+    fit, (cold, *warm) = statistics.median(fits), [seconds for seconds, _ in runs]
+    out = {
+        "n": 2_000,
+        "m": 75,
+        "replications": NUM_REPLICATIONS,
+        "failed": runs[-1][1].num_failed,
+        "fit": fit,
+        "cold": cold,
+        "warm": min(warm),
+        "std_errors": runs[-1][1].std_errors.tolist(),
+        "hessian": result.std_errors().tolist(),
+    }
+    print(f"bootstrap: {out['warm'] / fit:.0f} fits, the first time {cold / fit:.0f}", flush=True)
+    return out
+
+
 def wage() -> list[dict[str, Any]]:
     """The wage panel of the examples on nested grids, from ten starts each."""
     path = Path(__file__).resolve().parent.parent / "docs" / "examples" / "wage_panel.py"
@@ -275,6 +300,7 @@ def main() -> None:
         "starts": starts,
         "models": large_models,
         "crossover": crossover,
+        "bootstrap": bootstrap,
         "wage": wage,
     }
     parser.add_argument("--part", action="append", choices=list(parts), help="all by default")

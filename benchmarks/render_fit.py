@@ -180,6 +180,26 @@ def crossover_section(found: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def bootstrap_section(found: dict[str, Any]) -> list[str]:
+    """The bootstrap."""
+    ratio = found["warm"] / found["fit"]
+    rows = [
+        [f"`coef[{k}]`" if k < 2 else f"`log_std[{k - 2}]`", f"{one:.4f}", f"{other:.4f}"]
+        for k, (one, other) in enumerate(zip(found["std_errors"], found["hessian"], strict=True))
+    ]
+    return [
+        "## The bootstrap",
+        "",
+        f"The factor model, {size_text(found)}: {found['replications']} replications with "
+        f"exponential weights take {seconds(found['warm'])}, {ratio:.0f} times as long as one warm "
+        f"fit from a start some way off ({seconds(found['fit'])}); the first time, with what is "
+        f"compiled then, {seconds(found['cold'])}. {found['failed']} failed. Standard errors:",
+        "",
+        *table(["parameter", "bootstrap", "hessian"], rows),
+        "",
+    ]
+
+
 def wage_section(found: list[dict[str, Any]]) -> list[str]:
     """The wage panel."""
     rows = [
@@ -256,6 +276,7 @@ def main() -> None:
     lines += starts_section(found["starts"])
     lines += models_section(found["models"])
     lines += crossover_section(found["crossover"])
+    lines += bootstrap_section(found["bootstrap"])
     lines += wage_section(found["wage"])
     page = "\n".join(lines).rstrip() + "\n"
     (args.docs / "benchmarks-fit.md").write_text(page, encoding="utf-8")

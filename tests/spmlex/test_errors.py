@@ -233,9 +233,11 @@ def test_a_model_without_parameters():
         lambda data, supp: supp + jnp.linspace(-1.0, 1.0, supp.size),
         lambda data, supp: jnp.sort(-supp),
         lambda data, supp: jnp.arange(5.0),
+        lambda data, supp: supp + jnp.mean(data),
+        lambda data, supp: supp + data.shape[0],
     ],
 )
-def test_support_points_that_are_not_treated_one_by_one(rule):
+def test_units_and_support_points_that_are_not_treated_one_by_one(rule):
     class Entangled(eqx.Module):
         theta: jax.Array
 

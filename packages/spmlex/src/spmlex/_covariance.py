@@ -7,6 +7,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
+from ._model import as_labels
 from ._scores import hessian, problem_of, scores
 
 if TYPE_CHECKING:
@@ -157,17 +158,7 @@ def check_clusters(clusters: Any, num_units: int) -> Int[np.ndarray, " n"]:
     ValueError
         For a wrong shape or dtype, or a single cluster.
     """
-    labels = np.asarray(clusters)
-    if labels.shape != (num_units,):
-        raise ValueError(
-            f"`clusters` must have one label for each unit, shape ({num_units},), but its shape is "
-            f"{labels.shape}."
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"`clusters` must hold integers, but its dtype is {labels.dtype}. For others, write "
-            "`np.unique(labels, return_inverse=True)[1]`."
-        )
+    labels = as_labels(clusters, num_units, "clusters")
     found, numbers = np.unique(labels, return_inverse=True)
     if found.size == 1:
         raise ValueError(

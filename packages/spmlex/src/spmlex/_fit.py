@@ -90,7 +90,7 @@ def fit(
     ------
     TypeError, ValueError
         For arguments of the wrong kind or length, for log-likelihoods that are not finite at the
-        start, for an `lclk` whose columns depend on each other's support points, for invalid
+        start, for an `lclk` whose entries depend on other units or support points, for invalid
         weights, for a `free` that leaves nothing to estimate, and under a JAX transformation.
     ImportError
         For `progress=True` without tqdm.
@@ -318,10 +318,12 @@ def _check_start(model: Any, data: PyTree, supp: PyTree, weights: Float[Array, "
             )
     if entangled:
         raise ValueError(
-            "`lclk` must treat the support points one by one, but at the starting `model` what it "
-            "returns for some of them changes when others are left out. Derivatives are taken at "
-            "the active points alone, and would be wrong. Look for a mean, a sort, a position or a "
-            "number of points that `lclk` takes from `supp`, and compute it beforehand."
+            "`lclk` must treat the units and the support points one by one, but at the starting "
+            "`model` what it returns for some of them changes when others are left out. Second "
+            "derivatives are summed over parts of the units, and all derivatives are taken at the "
+            "active points alone: they would be wrong. Look for a mean, a sort, a position or a "
+            "number of units or points that `lclk` takes from `data` or `supp`, and compute it "
+            "beforehand."
         )
     return log_lik.dtype
 
@@ -330,18 +332,19 @@ def _check_start(model: Any, data: PyTree, supp: PyTree, weights: Float[Array, "
 def _look_at_start(
     model: Any, data: PyTree, supp: PyTree, weights: Float[Array, " n"]
 ) -> tuple[Float[Array, ""], Bool[Array, ""], Bool[Array, " n"], Bool[Array, " n"]]:
-    """An entry of the log-likelihoods, whether columns depend on each other, and faulty units."""
+    """An entry of the log-likelihoods, whether entries depend on others, and faulty units."""
     log_lik = log_lik_of(model, data, supp)
     counts = weights > 0
     invalid = counts & jnp.any(jnp.isnan(log_lik) | (log_lik == jnp.inf), axis=1)
     impossible = counts & jnp.all(log_lik == -jnp.inf, axis=1)
-    # Without the first support point a mean, a rank, a position and a count are all different.
-    num_points = log_lik.shape[1]
-    some = jnp.arange(min(1, num_points - 1), num_points)
-    alone, together = model.lclk(data, take(supp, some)), log_lik[:, some]
+    # Without the first unit and the first support point a mean, a rank, a position and a count are
+    # all different.
+    units, points = (jnp.arange(min(1, size - 1), size) for size in log_lik.shape)
+    alone = model.lclk(take(data, units), take(supp, points))
+    together = log_lik[jnp.ix_(units, points)]
     entangled = jnp.asarray(True)
     if jnp.shape(alone) == together.shape:
         tol = float(jnp.finfo(log_lik.dtype).eps) ** 0.5
         same = (alone == together) | (jnp.abs(alone - together) <= tol * (1 + jnp.abs(together)))
-        entangled = jnp.any(counts[:, None] & ~same)
+        entangled = jnp.any(counts[units][:, None] & ~same)
     return log_lik[0, 0], entangled, invalid, impossible

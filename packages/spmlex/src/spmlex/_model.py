@@ -92,9 +92,9 @@ def log_lik_of(model: Any, data: PyTree, supp: PyTree) -> Float[Array, "n m"]:
     return log_lik
 
 
-def take(supp: PyTree, members: Int[Array, " k"]) -> PyTree:
-    """Support points of given numbers."""
-    return jax.tree.map(lambda x: x[members] if eqx.is_array(x) else x, supp)
+def take(tree: PyTree, members: Int[Array, " k"]) -> PyTree:
+    """Support points, or units, of given numbers."""
+    return jax.tree.map(lambda x: x[members] if eqx.is_array(x) else x, tree)
 
 
 def replace_units(data: PyTree, usable: Bool[Array, " n"]) -> PyTree:
@@ -262,6 +262,28 @@ class Groups(eqx.Module):
         return total / jnp.sum(total)
 
 
+def as_labels(labels: Any, num_units: int, name: str) -> Int[np.ndarray, " n"]:
+    """One integer for each unit.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape or dtype.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != (num_units,):
+        raise ValueError(
+            f"`{name}` must have one label for each unit, shape ({num_units},), but its shape is "
+            f"{labels.shape}."
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"`{name}` must hold integers, but its dtype is {labels.dtype}. For others, write "
+            "`np.unique(labels, return_inverse=True)[1]`."
+        )
+    return labels
+
+
 def as_groups(labels: Any, num_units: int) -> Groups | None:
     """Groups from integer labels 0, …, G-1; None for None.
 
@@ -277,17 +299,7 @@ def as_groups(labels: Any, num_units: int) -> Groups | None:
             "`groups` must be known when the function is compiled: close over it rather than "
             "passing it as a traced argument."
         )
-    labels = np.asarray(labels)
-    if labels.shape != (num_units,):
-        raise ValueError(
-            f"`groups` must have one label for each unit, shape ({num_units},), but its shape is "
-            f"{labels.shape}."
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"`groups` must hold integers, but its dtype is {labels.dtype}. For others, write "
-            "`np.unique(labels, return_inverse=True)[1]`."
-        )
+    labels = as_labels(labels, num_units, "groups")
     if labels.min() < 0:
         raise ValueError(f"`groups` must be labelled from zero, but holds {labels.min()}.")
     counts = np.bincount(labels)

@@ -95,9 +95,9 @@ def profile_ll(
     ----------
     model : PyTree with a method `lclk(data, supp) -> (n, m)`
         The floating-point array leaves are the parameters θ. `lclk` returns the log conditional
-        likelihood of each unit at each support point, and treats the support points one by one:
-        column j depends on the j-th alone. That is not checked here (`fit` does), and where it
-        does not hold the derivatives are wrong.
+        likelihood of each unit at each support point, and treats both one by one: entry (i, j)
+        depends on the i-th unit and the j-th point alone. That is not checked here (`fit` does),
+        and where column j depends on other points the derivatives are wrong.
     data : PyTree
         Arrays with the n units on the leading axis.
     supp : PyTree

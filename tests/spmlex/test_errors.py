@@ -237,15 +237,17 @@ def test_a_model_without_parameters():
         lambda data, supp: supp + data.shape[0],
     ],
 )
-def test_units_and_support_points_that_are_not_treated_one_by_one(rule):
+# A parameter that starts at zero hides all of them there.
+@pytest.mark.parametrize("start", [0.0, 0.3])
+def test_units_and_support_points_that_are_not_treated_one_by_one(rule, start):
     class Entangled(eqx.Module):
         theta: jax.Array
 
         def lclk(self, data, supp):
-            return -((data[:, :1] - self.theta - rule(data, supp)[None, :]) ** 2)
+            return -((data[:, :1] - self.theta * (2.0 + rule(data, supp))[None, :]) ** 2)
 
     with raises(ValueError, "`lclk`", "one by one", "derivatives|Derivatives"):
-        fit(Entangled(jnp.array(0.1)), jnp.asarray(ELL), POINTS)
+        fit(Entangled(jnp.array(start)), jnp.asarray(ELL), POINTS)
 
 
 def test_a_fit_cannot_be_traced():

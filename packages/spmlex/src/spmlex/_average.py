@@ -32,6 +32,10 @@ class Estimate(eqx.Module):
     value: Float[np.ndarray, "..."]
     cov: Float[np.ndarray, "q q"]
 
+    def __repr__(self) -> str:
+        """Numbers rather than shapes."""
+        return f"Estimate(value={self.value}, std_errors={self.std_errors})"
+
     @property
     def std_errors(self) -> Float[np.ndarray, "..."]:
         """Standard errors, in the shape of `value`."""

@@ -214,8 +214,8 @@ def invert(
                 "curves the wrong way there, so this is not a maximum. Start elsewhere."
                 if indefinite
                 else "does not tell the parameters apart in that direction. Hold one of them fixed "
-                "(`free`), leave out what is collinear, or look for an outcome that is fitted "
-                "exactly."
+                "(`free`, which holds whole leaves), leave out what is collinear, or look for an "
+                "outcome that is fitted exactly."
             )
         )
     inverse = (eigvec / eigval) @ eigvec.T

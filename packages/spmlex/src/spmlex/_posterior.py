@@ -126,8 +126,10 @@ def posterior_quantile(
     ValueError
         For a level that is no probability, and a support that is not one vector.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must be between 0 and 1, such as 0.5, but it is {level!r}.")
+    if np.ndim(level) != 0 or not 0 < level < 1:
+        raise ValueError(
+            f"`level` must be one number between 0 and 1, such as 0.5, but it is {level!r}."
+        )
     if not eqx.is_array(result.supp) or result.supp.ndim != 1:
         raise ValueError(
             "Quantiles are those of a number, but the support is not one vector. Take the "

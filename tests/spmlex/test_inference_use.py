@@ -74,7 +74,7 @@ def test_posterior_of_bad_units(result, grouped, problem, groups):
         spmlex.posterior(grouped, problem.data)
     with pytest.raises(ValueError, match="must be from 0 to 1"):
         spmlex.posterior(grouped, problem.data, groups + 1)
-    with pytest.raises(ValueError, match="`level` must be between 0 and 1"):
+    with pytest.raises(ValueError, match="`level` must be one number between 0 and 1"):
         spmlex.posterior_quantile(result, 1.0)
 
 

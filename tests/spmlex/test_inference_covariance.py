@@ -197,6 +197,23 @@ def test_bootstrap_of_clusters_and_by_counts(result, weighted):
     assert off.max() <= 1e-4
 
 
+def test_what_the_quick_search_does_not_finish(result, monkeypatch):
+    import spmlex
+    from spmlex import _bootstrap
+
+    # None of it is left: the search of `fit` does everything. No other test compiles this case.
+    monkeypatch.setattr(_bootstrap, "_MAX_QUICK_STEPS", 0)
+    key = jax.random.PRNGKey(2)
+    found = spmlex.bootstrap(result, key, num=2, scheme="multinomial")
+    assert found.num_failed == 0
+    drawn = jax.random.randint(jax.random.split(key, 2)[0], (NUM_UNITS,), 0, NUM_UNITS)
+    weights = np.bincount(np.asarray(drawn), minlength=NUM_UNITS).astype(float)
+    refit = spmlex.fit(result.model, *_rest(result), weights=weights)
+    # Gradients of 1e-8 and 1e-10 are far less than 1e-6 standard errors.
+    off = np.abs(found.estimates[0] - refit.estimates) / result.std_errors()
+    assert off.max() <= 1e-6
+
+
 def _rest(result):
     return Problem(None, result.problem.data, result.supp)[1:]
 

@@ -54,7 +54,7 @@ def compare_section(found: list[dict[str, Any]]) -> list[str]:
         "process, compilation included and imports not. Warm: median of the further ones. The "
         "others take the envelope gradient, the proportions held where their solver put them, and "
         f"stop at a gradient norm of {tol:.0e}, as their solvers' errors allow no much smaller "
-        "one; `spmlex.fit` stops at 1e-10 (1 + |value|). Their gradient is the l2 norm, ours the "
+        "one; `spmlex.fit` stops at 1e-10 + 1e-12 |value|. Their gradient is the l2 norm, ours the "
         "largest entry.",
         "",
         *table(head, rows),

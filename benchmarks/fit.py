@@ -138,7 +138,7 @@ def hessian() -> list[dict[str, Any]]:
         # the inner solve from the distribution there.
         found = spmlex.fit(*problem)
         inner, params = found.problem, found.params
-        gradient = eqx.filter_jit(jax.value_and_grad(inner, has_aux=True))
+        gradient = eqx.filter_jit(lambda p, inner=inner: jax.value_and_grad(inner, has_aux=True)(p))
         everything = eqx.filter_jit(inner.expand)
         jax.block_until_ready((gradient(params), everything(params)))
         pairs = [

@@ -39,8 +39,8 @@ def weighted(problem, weights):
 
 def test_kinds_agree_roughly(result):
     errors = np.stack([result.std_errors(kind) for kind in KINDS[:3]])
-    # The model is right: all estimate the same, with errors of some 1/sqrt(n) = 6%.
-    np.testing.assert_allclose(errors / errors[0], 1.0, rtol=0, atol=0.25)
+    # The model is right: all estimate the same, with errors of some 1/sqrt(n) = 6%. Measured: 9%.
+    np.testing.assert_allclose(errors / errors[0], 1.0, rtol=0, atol=0.15)
     for kind in KINDS[:3]:
         np.testing.assert_allclose(result.cov(kind), result.cov(kind).T, rtol=0, atol=1e-15)
 

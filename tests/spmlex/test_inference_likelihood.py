@@ -49,8 +49,8 @@ def test_likelihood_ratio(result, restricted):
     off = restricted.estimates.size, result.estimates[:2] - np.array([1.5, 0.3])
     wald = off[1] @ np.linalg.solve(result.cov()[:2, :2], off[1])
     assert off[0] == 3
-    # Both are quadratic to the first order in the distance, which is below two standard errors.
-    assert test.statistic == pytest.approx(wald, rel=0.3)
+    # Both are quadratic but for the third derivatives over 1.5 standard errors. Measured: 5% apart.
+    assert test.statistic == pytest.approx(wald, rel=0.1)
 
 
 def test_likelihood_ratio_of_what_is_not_nested(result, restricted):
@@ -102,7 +102,8 @@ def test_profile_interval(result, held_loglik, name):
     error = result.std_errors()[result.param_names.index(name)]
     assert (interval.lower_reason, interval.upper_reason) == ("", "")
     assert interval.lower < centre < interval.upper
-    assert interval.upper - interval.lower == pytest.approx(3.92 * error, rel=0.1)
+    # Third derivatives move both ends alike, fourths change the length. Measured: 0.15% apart.
+    assert interval.upper - interval.lower == pytest.approx(3.92 * error, rel=0.01)
     # The root is found to 1e-6 of the root of the fall, SciPy's maximum to less.
     for end in (interval.lower, interval.upper):
         fall = 2 * (result.loglik - held_loglik(name, end))

@@ -2,12 +2,11 @@
 
 from typing import ClassVar
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._problem import MixProblem
-from ._solver import AbstractMixSolver, MixState, state_at
+from ._problem import MixProblem, largest
+from ._solver import AbstractMixSolver, MixState, unevaluated
 
 
 class EM(AbstractMixSolver):
@@ -31,14 +30,23 @@ class EM(AbstractMixSolver):
         if init is None:
             m = problem.shape[1]
             init = jnp.full((m,), 1.0 / m, problem.lik.dtype)
-        return state_at(problem, init, problem.mixture(init))
+        return unevaluated(problem, init)
 
     def step(self, problem: MixProblem, state: MixState) -> MixState:
-        """One EM step, renormalised against the drift of rounding."""
+        """One EM step, renormalised against the drift of rounding; at first only the gradient."""
+        known = jnp.isfinite(state.violation)
         probs = state.probs * (1.0 - state.gradient)
         probs = probs / jnp.sum(probs)
-        new = state_at(problem, probs, problem.mixture(probs))
-        stalled = jnp.where(jnp.all(probs == state.probs), state.num_stalled + 1, 0)
-        return eqx.tree_at(
-            lambda s: (s.num_steps, s.num_stalled), new, (state.num_steps + 1, stalled)
+        mix_lik = problem.mixture(probs)
+        gradient = problem.gradient(mix_lik)
+        stalled = known & jnp.all(probs == state.probs)
+        return MixState(
+            probs,
+            mix_lik,
+            gradient,
+            largest(-gradient),
+            jnp.where(known, state.num_steps + 1, state.num_steps),
+            jnp.where(stalled, state.num_stalled + 1, 0),
+            state.num_early,
+            state.inexact,
         )

@@ -3,18 +3,17 @@
 from functools import partial
 from typing import ClassVar
 
-import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from ._em import EM
 from ._ladder import ladder, rung_for
-from ._problem import MixProblem
+from ._problem import MixProblem, largest
 from ._qp import solve_qp
-from ._solver import AbstractMixSolver, MixState, iterate, state_at
+from ._solver import AbstractMixSolver, MixState, iterate, unevaluated
 
 # Components of the first iterate, and how much worse than more of them they may be, in nats.
 _NUM_START = 8
@@ -68,33 +67,33 @@ class MixSQP(AbstractMixSolver):
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
         """First iterate: `init`, or a few EM steps and the optimum of a subsample of the rows."""
         if init is not None:
-            return _start_at(problem, init)
+            return unevaluated(problem, init, num_early=1)
         stride = _COARSENING ** _num_levels(problem.shape[0])
         part = _every(stride, problem)
-        state = _start_at(part, _spread(part))
-        state = lax.fori_loop(0, _EM_STEPS, lambda _, state: EM().step(part, state), state)
-        zero = jnp.asarray(0)
-        state = eqx.tree_at(lambda s: (s.num_steps, s.num_stalled), state, (zero, zero))
+        state = unevaluated(part, _spread(part), num_early=2)
         while stride > 1:
             state, _ = iterate(self, part, state, gap_tol=_COARSE_GAP, max_steps=_COARSE_STEPS)
             stride //= _COARSENING
             part = _every(stride, problem)
-            state = _start_at(part, state.probs)
+            state = unevaluated(part, state.probs, num_early=1)
         return state
 
     def step(self, problem: MixProblem, state: MixState) -> MixState:
         """One quadratic program on a working set, and a line search (Kim et al., algorithm 1).
 
         The smallest rung of the ladder is taken that holds all positive components and some of the
-        candidates, so proportions outside the working set are always zero.
+        candidates, so proportions outside the working set are always zero. Early steps lead
+        elsewhere and share the rest, since a program for each would take long to compile.
         """
         sizes = ladder(*problem.shape)
-        num_positive = jnp.sum(state.probs > 0)
-        num_candidates = jnp.sum((state.probs <= 0) & (state.gradient < 0))
+        positive = state.probs > 0
+        candidate = ~positive & (state.gradient < 0)
+        num_positive, num_candidates = jnp.sum(jnp.stack([positive, candidate]), axis=1)
         wanted = num_positive + jnp.minimum(num_candidates, _MIN_CANDIDATES + num_positive // 4)
         order = jnp.argsort(-_score(state))
-        branches = [partial(_subproblem, size=size) for size in sizes]
-        target = lax.switch(rung_for(wanted, sizes), branches, problem, state, order)
+        branches = [_early_target, *(partial(_subproblem, size=size) for size in sizes)]
+        branch = jnp.where(state.num_early > 0, 0, 1 + rung_for(wanted, sizes))
+        target = lax.switch(branch, branches, problem, state, order)
         return _line_search(problem, state, target)
 
 
@@ -140,7 +139,7 @@ def _cover(
 ) -> tuple[Float[Array, " m"], Float[Array, " n"]]:
     """Give mass ωᵢ to the best component of each unit i that the proportions hardly explain.
 
-    At the optimum uᵢ >= ωᵢ maxⱼ aᵢⱼ: it follows from gⱼ >= 0 at the best component. Far below that
+    At the optimum uᵢ >= ωᵢ, since gⱼ >= 0 at the best component, where aᵢⱼ is one. Far below that
     bound the quadratic model of -log uᵢ says nothing, Newton's method crawls (each step doubles
     uᵢ), and the Hessian may overflow. At less than 0.3 of the bound the added mass pays for itself:
     the unit gains ωᵢ log(1 + 1/0.3) = 1.47 ωᵢ, and the others lose ωᵢ at most.
@@ -151,18 +150,25 @@ def _cover(
         probs: Float[Array, " m"], mix_lik: Float[Array, " n"]
     ) -> tuple[Float[Array, " m"], Float[Array, " n"]]:
         best = jnp.argmax(problem.lik, axis=1)
-        short = mix_lik < bound * jnp.max(problem.lik, axis=1)
-        probs = probs.at[best].add(jnp.where(short, problem.weights, 0.0))
-        probs = probs / jnp.sum(probs)
+        probs = probs.at[best].add(jnp.where(mix_lik < bound, problem.weights, 0.0))
         return probs, problem.mixture(probs)
 
     return lax.cond(jnp.any(mix_lik < bound), add, lambda *same: same, probs, mix_lik)
 
 
-def _start_at(problem: MixProblem, probs: Float[Array, " m"]) -> MixState:
-    """First state at given proportions, every unit covered."""
-    probs, mix_lik = _cover(problem, probs, problem.mixture(probs))
-    return state_at(problem, probs, mix_lik)
+def _early_target(
+    problem: MixProblem, state: MixState, order: Int[Array, " m"]
+) -> Float[Array, " m"]:
+    """The state itself as long as its gradient is not known, and then where EM leads."""
+    del order
+    count = jnp.where(jnp.isinf(state.violation), 0, _EM_STEPS)
+
+    def step(_: Int[Array, ""], at: tuple[Array, Array]) -> tuple[Array, Array]:
+        probs, mix_lik = at
+        probs = probs * (1.0 - problem.gradient(mix_lik))
+        return probs, problem.mixture(probs)
+
+    return lax.fori_loop(0, count, step, (state.probs, state.mix_lik))[0]
 
 
 def _score(state: MixState) -> Float[Array, " m"]:
@@ -175,8 +181,7 @@ def _score(state: MixState) -> Float[Array, " m"]:
     violation = -state.gradient
     padded = jnp.pad(violation, 1, constant_values=-jnp.inf)
     is_peak = (violation > 0) & (violation >= padded[:-2]) & (violation >= padded[2:])
-    highest = jnp.max(violation)
-    score = jnp.where(is_peak, violation + highest, violation)
+    score = jnp.where(is_peak, violation + state.violation, violation)
     return jnp.where(state.probs > 0, jnp.inf, score)
 
 
@@ -184,19 +189,19 @@ def _subproblem(
     problem: MixProblem, state: MixState, order: Int[Array, " m"], *, size: int
 ) -> Float[Array, " m"]:
     """Minimiser of the quadratic model over the first components of an order."""
-    members = order[:size]
+    members = order[:size] if size < order.size else slice(None)
     probs, gradient = state.probs[members], state.gradient[members]
-    worst = jnp.max(-state.gradient)
+    worst = state.violation
     rough = (worst > _ROUGH_ABOVE) & ~state.inexact
     hess = _damped_hessian(problem, members, state.mix_lik, rough)
     tol = worst * jnp.clip(worst, _QP_FINEST, _QP_COARSEST)
-    target = solve_qp(hess, gradient - hess @ probs, probs, tol)
+    target = solve_qp(hess, gradient, probs, tol)
     return jnp.zeros_like(state.probs).at[members].set(target)
 
 
 def _damped_hessian(
     problem: MixProblem,
-    members: Int[Array, " k"],
+    members: Int[Array, " k"] | slice,
     mix_lik: Float[Array, " n"],
     rough: Bool[Array, ""],
 ) -> Float[Array, "k k"]:
@@ -207,29 +212,32 @@ def _damped_hessian(
     `probs`) and does not move the optimum, whose gradient is exact. A component that explains no
     unit has a diagonal near underflow, hence the floor.
     """
-    dtype, n, k = problem.lik.dtype, problem.shape[0], members.size
+    dtype = problem.lik.dtype
     scale = jnp.sqrt(problem.weights) / mix_lik
 
-    def product(precision: DTypeLike, ridge: float) -> Float[Array, "k k"]:
+    def product(precision: DTypeLike) -> Float[Array, "k k"]:
         # Gathered, scaled and rounded in one pass.
         scaled = (problem.lik[:, members] * scale[:, None]).astype(precision)
-        hess = (scaled.T @ scaled).astype(dtype)
-        diagonal = jnp.diagonal(hess)
-        floor = float(jnp.finfo(precision).eps) * jnp.max(diagonal)
-        return hess + jnp.diag(jnp.maximum(ridge * diagonal, floor))
+        return (scaled.T @ scaled).astype(dtype)
 
-    exact = partial(product, dtype, float(jnp.finfo(dtype).eps) ** (2 / 3))
+    n, k = jax.eval_shape(lambda: problem.lik[:, members]).shape
+    eps, ridge = float(jnp.finfo(dtype).eps), float(jnp.finfo(dtype).eps) ** (2 / 3)
     if jnp.finfo(dtype).bits <= 32 or n * k * k < _ROUGH_WORK:
-        return exact()
-    return lax.cond(rough, partial(product, jnp.float32, _ROUGH_RIDGE), exact)
+        hess = product(dtype)
+    else:
+        single = partial(product, jnp.float32)
+        hess = lax.cond(rough, single, partial(product, dtype))
+        ridge = jnp.where(rough, _ROUGH_RIDGE, ridge)
+        eps = jnp.where(rough, float(jnp.finfo(jnp.float32).eps), eps)
+    ridged = hess + jnp.maximum(ridge * hess, eps * jnp.max(hess))
+    return jnp.where(jnp.eye(k, dtype=bool), ridged, hess)
 
 
 def _line_search(problem: MixProblem, state: MixState, target: Float[Array, " m"]) -> MixState:
-    """Halve the step to the target until Armijo's condition holds; then rescale, and cover."""
+    """Halve the step to the target until Armijo's condition holds; then cover, and rescale."""
     target_lik = problem.mixture(target)
     step = target - state.probs
-    slope = state.gradient @ step
-    mass = jnp.sum(step)
+    mass, slope = jnp.sum(jnp.stack([step, state.gradient * step]), axis=1)
     relative = (target_lik - state.mix_lik) / state.mix_lik
     slack = 4 * float(jnp.finfo(step.dtype).eps)  # rounding of the change, of the order of eps
 
@@ -246,26 +254,30 @@ def _line_search(problem: MixProblem, state: MixState, target: Float[Array, " m"
 
     start = (jnp.full_like(slope, 2.0), jnp.full_like(slope, jnp.inf))
     length, change = lax.while_loop(too_long, halve, start)
+    usable = (length > _MIN_STEP) & jnp.isfinite(change)
     # The full step is the target itself, with its exact zeros.
     full = length == 1
     probs = jnp.where(full, target, state.probs + length * step)
     mix_lik = jnp.where(full, target_lik, state.mix_lik * (1 + length * relative))
+    probs = jnp.where(usable, probs, state.probs)
+    mix_lik = jnp.where(usable, mix_lik, state.mix_lik)
+    probs, mix_lik = _cover(problem, probs, mix_lik)
     # Dividing by the total minimises the objective along the ray.
     total = jnp.sum(probs)
-    usable = (length > _MIN_STEP) & jnp.isfinite(total) & (total > 0)
-    probs = jnp.where(usable, probs / total, state.probs)
-    mix_lik = jnp.where(usable, mix_lik / total, state.mix_lik)
-    probs, mix_lik = _cover(problem, probs, mix_lik)
+    probs, mix_lik = probs / total, mix_lik / total
     gradient = problem.gradient(mix_lik)
-    before, after = jnp.max(-state.gradient), jnp.max(-gradient)
     # The quadratic program left no slope at the components it gave mass; new ones may violate.
-    left = jnp.max(jnp.where(probs > 0, jnp.abs(gradient), 0.0))
-    better = (usable & (change < 0)) | (after < before)
+    slopes = jnp.stack([-gradient, jnp.where(probs > 0, jnp.abs(gradient), 0.0)])
+    violation, left = largest(slopes)
+    better = (usable & (change < 0)) | (violation < state.violation)
+    early = state.num_early > 0
     return MixState(
         probs,
         mix_lik,
         gradient,
-        state.num_steps + 1,
+        violation,
+        jnp.where(early, state.num_steps, state.num_steps + 1),
         jnp.where(better, 0, state.num_stalled + 1),
-        ~(left < 0.5 * before),
+        jnp.maximum(state.num_early - 1, 0),
+        ~early & ~(left < 0.5 * state.violation),
     )

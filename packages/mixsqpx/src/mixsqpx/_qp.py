@@ -3,8 +3,9 @@
 import equinox as eqx
 import jax.numpy as jnp
 import lineax as lx
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Scalar
 
 # Multipliers this close to the worst free their variables, where that makes progress; after a pivot
 # that made none the worst alone, and from then on a few more with every pivot.
@@ -16,7 +17,7 @@ _LENGTHS = tuple(0.5**i for i in range(12))
 
 
 class _QPState(eqx.Module):
-    """`slope` is the gradient Hy + b of the quadratic."""
+    """`slope` is the gradient of the quadratic."""
 
     y: Float[Array, " k"]
     slope: Float[Array, " k"]
@@ -26,60 +27,62 @@ class _QPState(eqx.Module):
     done: Bool[Array, ""]
 
 
-def _minimise_free(
-    hess: Float[Array, "k k"], linear: Float[Array, " k"], free: Bool[Array, " k"]
+def _newton_step(
+    hess: Float[Array, "k k"], slope: Float[Array, " k"], free: Bool[Array, " k"]
 ) -> Float[Array, " k"]:
-    """Minimiser over the free variables, the others at zero, at a fixed shape.
+    """Step to the minimum over the free variables, at a fixed shape.
 
     Rows and columns of the others are those of the identity, so the system stays positive definite.
     """
 
-    def solve(hess: Array, linear: Array, free: Array) -> Array:
+    def solve(hess: Array, slope: Array, free: Array) -> Array:
         both = free[:, None] & free[None, :]
-        matrix = jnp.where(both, hess, 0.0) + jnp.diag(jnp.where(free, 0.0, 1.0))
+        matrix = jnp.where(both, hess, jnp.eye(free.size, dtype=hess.dtype))
         operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
-        rhs = jnp.where(free, -linear, 0.0)
+        rhs = jnp.where(free, -slope, 0.0)
         return lx.linear_solve(operator, rhs, lx.Cholesky(), throw=False).value
 
-    def solve_half(hess: Array, linear: Array, free: Array) -> Array:
+    def solve_half(hess: Array, slope: Array, free: Array) -> Array:
         members = jnp.argsort(~free)[: free.size // 2]
-        part = solve(hess[jnp.ix_(members, members)], linear[members], free[members])
-        return jnp.zeros_like(linear).at[members].set(part, unique_indices=True)
+        part = solve(hess[jnp.ix_(members, members)], slope[members], free[members])
+        return jnp.zeros_like(slope).at[members].set(part, unique_indices=True)
 
     if free.size < _LARGE:
-        return solve(hess, linear, free)
+        return solve(hess, slope, free)
     few = jnp.sum(free) <= free.size // 2
-    return lax.cond(few, solve_half, solve, hess, linear, free)
+    return lax.cond(few, solve_half, solve, hess, slope, free)
 
 
-def _shorten(y: Float[Array, " k"], target: Float[Array, " k"]) -> Float[Array, "c k"]:
-    """Feasible points on the way from y to a target that is not feasible.
+def _shortened(
+    y: Float[Array, " k"], step: Float[Array, " k"], ratio: Float[Array, " k"], least: Scalar
+) -> Float[Array, "c k"]:
+    """Feasible points on the way from y by a step that leads out of the orthant.
 
-    The way is bent along the boundary. The points at lengths 1, ½, ¼, … may drop many variables at
-    once (Bertsekas, 1982); the one where the first variable is dropped is always a descent.
+    The way is bent along the boundary, which variable j meets at length `ratio[j]`, the first at
+    `least`. The points at lengths 1, ½, ¼, … may drop many variables at once (Bertsekas, 1982); the
+    one where the first variable is dropped is always a descent.
     """
-    step = target - y
-    ratio = jnp.where(target < 0, -y / step, jnp.inf)
-    first = jnp.minimum(jnp.min(ratio), 1.0)
-    length = jnp.append(jnp.asarray(_LENGTHS, y.dtype), first)[:, None]
-    points = jnp.maximum(y[None, :] + length * step[None, :], 0.0)
+    is_least = np.arange(len(_LENGTHS) + 1)[:, None] == len(_LENGTHS)
+    shorter = np.append(_LENGTHS, 1.0).astype(y.dtype)[:, None]
+    length = jnp.where(is_least, jnp.minimum(least, 1.0), shorter)
     # Dropped, and not left at a rounding error above zero, also where the ratio underflows.
-    return points.at[-1].set(jnp.where(ratio <= first, 0.0, points[-1]))
+    dropped = is_least & (ratio <= least)[None, :]
+    return jnp.where(dropped, 0.0, jnp.maximum(y[None, :] + length * step[None, :], 0.0))
 
 
 def solve_qp(
     hess: Float[Array, "k k"],
-    linear: Float[Array, " k"],
+    slope: Float[Array, " k"],
     start: Float[Array, " k"],
     tol: Float[Array, ""],
 ) -> Float[Array, " k"]:
-    """Decrease ½ yᵀHy + bᵀy over y >= 0, from a feasible start, to the minimum or close to it.
+    """Decrease a quadratic over y >= 0, from a feasible start, to the minimum or close to it.
 
     Each pivot solves for the minimum on the free variables. Where that is infeasible, the best of
-    several feasible points on the way is taken (`_shorten`). At the minimum on the free variables,
-    those whose multiplier is below `-tol` are freed: all that are at least half as bad as the
-    worst. After a pivot without progress it is the worst alone, which always makes some, and the
-    share falls back to a half over the pivots that follow.
+    several feasible points on the way is taken (`_shortened`). At the minimum on the free
+    variables, those whose multiplier is below `-tol` are freed: all that are at least half as bad
+    as the worst. After a pivot without progress it is the worst alone, which always makes some, and
+    the share falls back to a half over the pivots that follow.
 
     Every pivot decreases the quadratic, hence an early stop still gives a descent direction.
 
@@ -87,8 +90,8 @@ def solve_qp(
     ----------
     hess : Float[Array, "k k"]
         H, positive definite to working precision (the caller adds a ridge).
-    linear : Float[Array, "k"]
-        b.
+    slope : Float[Array, "k"]
+        Gradient of the quadratic at the start.
     start : Float[Array, "k"]
         Feasible point; its positive entries are the first free variables.
     tol : Float[Array, ""]
@@ -103,9 +106,10 @@ def solve_qp(
 
     def body(state: _QPState) -> _QPState:
         y, slope = state.y, state.slope
-        target = _minimise_free(hess, linear, state.free)
-        interior = jnp.all(target >= 0)
-        points = _shorten(y, target)
+        step = _newton_step(hess, slope, state.free)
+        ratio = jnp.where(y + step < 0, -y / step, jnp.inf)
+        least = jnp.min(ratio)
+        points = _shortened(y, step, ratio, least)
         steps = points - y[None, :]
         turned = steps @ hess
         changes = jnp.sum(steps * (slope[None, :] + 0.5 * turned), axis=1)
@@ -115,6 +119,7 @@ def solve_qp(
         usable = change <= float(jnp.finfo(y.dtype).eps)
         new = jnp.where(usable, points[best], y)
         multipliers = slope + jnp.where(usable, turned[best], 0.0)
+        interior = (least == jnp.inf) & jnp.isfinite(change)
         held = new <= 0
         worst = jnp.min(jnp.where(held, multipliers, 0.0))
         share = jnp.where(change < 0, jnp.maximum(_EASING * state.share, _LEAST_SHARE), 1.0)
@@ -126,11 +131,10 @@ def solve_qp(
             ~held | enter,
             share,
             state.num_pivots + 1,
-            finished | ~jnp.all(jnp.isfinite(new)),
+            finished,
         )
 
     half = jnp.full_like(tol, _LEAST_SHARE)
-    slope = hess @ start + linear
     start_state = _QPState(start, slope, start > 0, half, jnp.asarray(0), jnp.asarray(False))
     final = lax.while_loop(
         lambda state: ~state.done & (state.num_pivots < max_pivots), body, start_state

@@ -9,7 +9,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from ._problem import MixProblem, gap_from_gradient
+from ._problem import MixProblem, gap_from_violation
 from ._solution import RESULTS
 
 # Steps in a row without progress after which the precision is taken to be exhausted.
@@ -19,30 +19,34 @@ _PATIENCE = 3
 class MixState(eqx.Module):
     """An iterate on the simplex, with what every solver needs at it.
 
-    `mix_lik` is u = a p and `gradient` is over all components, both at `probs`. `num_stalled`
-    counts the steps in a row that made no progress. `inexact` says that the last one
-    left more slope at the components in the mixture than it meant to.
+    `mix_lik` is u = a p and `gradient` is over all components, both at `probs`; `violation` is the
+    largest -gⱼ. `num_stalled` counts the steps in a row that made no progress, and `num_early` the
+    steps to come that are not yet those of the method. `inexact` says that the last step left more
+    slope at the components in the mixture than it meant to.
     """
 
     probs: Float[Array, " m"]
     mix_lik: Float[Array, " n"]
     gradient: Float[Array, " m"]
+    violation: Float[Array, ""]
     num_steps: Int[Array, ""]
     num_stalled: Int[Array, ""]
+    num_early: Int[Array, ""]
     inexact: Bool[Array, ""]
 
     @property
     def gap(self) -> Float[Array, ""]:
         """Optimality gap at `probs`, over all components."""
-        return gap_from_gradient(self.gradient)
+        return gap_from_violation(self.violation)
 
 
-def state_at(
-    problem: MixProblem, probs: Float[Array, " m"], mix_lik: Float[Array, " n"]
-) -> MixState:
-    """First state at a point of the simplex, given u there: one pass over the matrix for g."""
-    zero, no = jnp.asarray(0), jnp.asarray(False)
-    return MixState(probs, mix_lik, problem.gradient(mix_lik), zero, zero, no)
+def unevaluated(problem: MixProblem, probs: Float[Array, " m"], num_early: int = 0) -> MixState:
+    """First state at a point of the simplex, whose gradient is left to the first step."""
+    gradient, zero = jnp.zeros_like(probs), jnp.asarray(0)
+    violation = jnp.full((), jnp.inf, probs.dtype)
+    early = jnp.asarray(num_early)
+    mix_lik = problem.mixture(probs)
+    return MixState(probs, mix_lik, gradient, violation, zero, zero, early, jnp.asarray(False))
 
 
 class AbstractMixSolver(eqx.Module):

@@ -34,6 +34,8 @@ _COARSE_STEPS = 50
 _QP_FINEST, _QP_COARSEST = 1e-3, 0.1
 # Candidates that a working set should hold besides the positive components.
 _MIN_CANDIDATES = 4
+# First of two sizes of working sets: enough for most optima on a grid, with candidates.
+_FIRST_OF_TWO = 24
 # Above this violation H is formed in single precision, two to three times as fast. Below it, the
 # small eigenvalues of H matter, and single precision costs steps.
 _ROUGH_ABOVE = 1e-4
@@ -85,7 +87,7 @@ class MixSQP(AbstractMixSolver):
         candidates, so proportions outside the working set are always zero. Early steps lead
         elsewhere and share the rest, since a program for each would take long to compile.
         """
-        sizes = ladder(*problem.shape)
+        sizes = ladder(*problem.shape, first_of_two=_FIRST_OF_TWO)
         positive = state.probs > 0
         candidate = ~positive & (state.gradient < 0)
         num_positive, num_candidates = jnp.sum(jnp.stack([positive, candidate]), axis=1)

@@ -21,9 +21,17 @@ from ._functions import is_usable, objective
 from ._ladder import ladder, rung_for
 from ._problem import normalise_weights
 
-__all__ = ["attach_objective", "attach_probs", "normalise_weights", "on_active"]
+__all__ = ["active_size", "attach_objective", "attach_probs", "normalise_weights", "on_active"]
 
 T = TypeVar("T")
+
+
+def _sizes(num_units: int, num_components: int) -> tuple[int, ...]:
+    """Numbers of components that derivatives are compiled for.
+
+    Before the optimum of a model there are more active components than at it: 32 hold most of that.
+    """
+    return ladder(num_units, num_components, first_of_two=32)
 
 
 def on_active(
@@ -51,7 +59,7 @@ def on_active(
     T
         What `function` returns.
     """
-    sizes = ladder(num_units, probs.size)
+    sizes = _sizes(num_units, probs.size)
     probs = lax.stop_gradient(probs)
 
     def branch(size: int) -> Callable[..., T]:
@@ -60,6 +68,26 @@ def on_active(
     return lax.switch(
         rung_for(jnp.sum(probs > 0), sizes), [branch(size) for size in sizes], *operands
     )
+
+
+def active_size(num_active: int, num_components: int, num_units: int) -> int:
+    """Size that `on_active` takes, where the number of active components is known.
+
+    Parameters
+    ----------
+    num_active : int
+        Number of components with mass.
+    num_components : int
+        Number of all.
+    num_units : int
+        As for `on_active`.
+
+    Returns
+    -------
+    int
+        Not below `num_active`.
+    """
+    return next(size for size in _sizes(num_units, num_components) if size >= num_active)
 
 
 @jax.custom_jvp

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from mixsqpx.implicit import normalise_weights, on_active
 
@@ -40,12 +40,16 @@ def expand_profile(
     weights: Float[Array, " n"],
     groups: Groups | None,
     solved: Profile,
+    num_points: int | None = None,
 ) -> tuple[Float[Array, " p"], Float[Array, "p p"]]:
     """Gradient and Hessian of `value` in the parameters, flattened, at a solved inner problem.
 
     The Hessian is f_θθ - f_θp H_AA⁻¹ f_pθ, what `jax.hessian` makes of `profile_ll`. Here it is
     summed over chunks of the units and formed column by column, at the active support points: one
     differentiation of everything at once, for all columns, spends most of its time on memory.
+
+    `num_points` support points are looked at, as many as are active or more; if it is not known
+    when compiling, there is a program for each of several numbers.
     """
     flat, unravel = ravel_pytree(params)
     if solved.usable is not None:
@@ -61,33 +65,43 @@ def expand_profile(
         points = take(supp, members)
         probs = solved.probs.reshape(solved.mass.size, -1)[members].T
 
-        def of_units(units: Int[Array, " c"], counts: Bool[Array, " c"]) -> _Sums:
-            def log_lik(flat: Float[Array, " p"]) -> Float[Array, "c k"]:
-                return log_lik_of(eqx.combine(unravel(flat), held), take(data, units), points)
-
-            return _sum(log_lik, flat, jnp.where(counts, omega[units], 0.0), probs, labels[units])
-
         num_chunks = -(-num_units * members.size // _CHUNK)
         length = -(-num_units // num_chunks)
-        units = jnp.arange(num_chunks * length).reshape(num_chunks, length)
-        counts, units = units < num_units, jnp.minimum(units, num_units - 1)
+
+        def of_chunk(number: Int[Array, ""] | int) -> _Sums:
+            # The last one overlaps with the one before, and leaves out what that has counted.
+            start = jnp.minimum(number * length, num_units - length)
+            part = lambda x: lax.dynamic_slice_in_dim(x, start, length)  # noqa: E731
+            units = jax.tree.map(lambda x: part(x) if eqx.is_array(x) else x, data)
+            counts = start + jnp.arange(length) >= number * length
+
+            def log_lik(flat: Float[Array, " p"]) -> Float[Array, "c k"]:
+                return log_lik_of(eqx.combine(unravel(flat), held), units, points)
+
+            return _sum(log_lik, flat, jnp.where(counts, part(omega), 0.0), probs, part(labels))
+
         if num_chunks == 1:
-            total = of_units(units[0], counts[0])
+            total = of_chunk(0)
         else:
-            zero = jax.tree.map(
-                lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(of_units, units[0], counts[0])
-            )
-            total, _ = lax.scan(
-                lambda sums, one: (jax.tree.map(jnp.add, sums, of_units(*one)), None),
-                zero,
-                (units, counts),
+            zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(of_chunk, 0))
+            total = lax.fori_loop(
+                0, num_chunks, lambda k, sums: jax.tree.map(jnp.add, sums, of_chunk(k)), zero
             )
         response = jax.vmap(_solve, in_axes=(0, 1), out_axes=1)(total.hess_probs, total.cross)
         hess = total.direct - jnp.einsum("pgk,qgk->pq", total.cross, response)
         return total.grad, 0.5 * (hess + hess.T)
 
-    # The work is that of as many units for each parameter.
-    return on_active(derivatives, solved.mass, num_units * flat.size, flat, solved)
+    if num_points is not None:
+        return derivatives(lax.top_k(solved.mass, num_points)[1], flat, solved)
+    return on_active(derivatives, solved.mass, expansion_work(num_units, flat.size), flat, solved)
+
+
+def expansion_work(num_units: int, num_params: int) -> int:
+    """Number of units whose gradient is as much work as the Hessian of these.
+
+    A column takes about half a gradient: see the page on `fit`.
+    """
+    return -(-num_units * num_params // 2)
 
 
 def _sum(

@@ -223,7 +223,7 @@ def _prepare(
     )
     weights = None if weights is None else omega
     problem = Problem(None, data, supp, weights, grouped, mix_solver, init)
-    return _Task(problem, free, minimiser, max_steps, dtype, float(jnp.sum(omega)))
+    return _Task(problem, free, minimiser, max_steps, dtype, float(np.sum(np.asarray(omega))))
 
 
 def _default_minimiser(num_params: int, double: bool) -> optx.AbstractMinimiser:
@@ -339,12 +339,12 @@ def _look_at_start(
     impossible = counts & jnp.all(log_lik == -jnp.inf, axis=1)
     # Without the first unit and the first support point a mean, a rank, a position and a count are
     # all different. A little off the start, since a parameter of zero may hide them.
-    units, points = (jnp.arange(min(1, size - 1), size) for size in log_lik.shape)
+    units, points = (slice(min(1, size - 1), size) for size in log_lik.shape)
     nearby = jax.tree.map(
         lambda x: x + 0.01 * (1 + jnp.abs(x)) if eqx.is_inexact_array(x) else x, model
     )
     alone = nearby.lclk(take(data, units), take(supp, points))
-    together = log_lik_of(nearby, data, supp)[jnp.ix_(units, points)]
+    together = log_lik_of(nearby, data, supp)[units, points]
     entangled = jnp.asarray(True)
     if jnp.shape(alone) == together.shape:
         tol = float(jnp.finfo(log_lik.dtype).eps) ** 0.5

@@ -92,7 +92,7 @@ def log_lik_of(model: Any, data: PyTree, supp: PyTree) -> Float[Array, "n m"]:
     return log_lik
 
 
-def take(tree: PyTree, members: Int[Array, " k"]) -> PyTree:
+def take(tree: PyTree, members: Int[Array, " k"] | slice) -> PyTree:
     """Support points, or units, of given numbers."""
     return jax.tree.map(lambda x: x[members] if eqx.is_array(x) else x, tree)
 

@@ -132,9 +132,7 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         closer = (new.f <= old.f + noise) & (self.norm(new.grad) < self.norm(old.grad))
         accept = finite & (state.first | jnp.where(tiny, closer, ratio > 1e-4))
 
-        pick = lambda a, b: jax.tree.map(lambda x, z: jnp.where(accept, x, z), a, b)  # noqa: E731
-        local = pick(new, old)
-        flat = pick(state.trial, current)
+        local, flat = lax.cond(accept, lambda: (new, state.trial), lambda: (old, current))
         curvature = jnp.sqrt(jnp.abs(jnp.diagonal(local.hess)))
         scale = jnp.maximum(state.scale, curvature)
         scale = jnp.where(scale > 0, scale, 1.0)

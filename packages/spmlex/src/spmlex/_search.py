@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, PyTree, Scalar
 
 from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver
+from mixsqpx.implicit import active_size
 
-from ._expansion import expand_profile
+from ._expansion import expand_profile, expansion_work
 from ._model import Groups, as_weights, leading_length
 from ._newton import AbstractExpandable, Expansion, TrustRegionNewton
 from ._profile import Profile, solve_profile
@@ -59,12 +61,38 @@ class Problem(AbstractExpandable):
 
     def expand(self, params: PyTree) -> Expansion:
         """The same with gradient and Hessian."""
-        value, profile = self(params)
+        return self.expand_at(params, self(params)[1])
+
+    def expand_at(
+        self, params: PyTree, profile: Profile, num_points: int | None = None
+    ) -> Expansion:
+        """The same where the inner problem is solved; see `expand_profile`."""
         weights = as_weights(self.weights, leading_length(self.data, "data"))
         grad, hess = expand_profile(
-            params, self.held, self.data, self.supp, weights, self.groups, profile
+            params, self.held, self.data, self.supp, weights, self.groups, profile, num_points
         )
-        return Expansion(value, grad, hess, profile)
+        return Expansion(profile.value, grad, hess, profile)
+
+
+class _Solved(AbstractExpandable):
+    """A problem at the one trial at which its inner optimum is known.
+
+    Known on the host, too, which can then say how many support points the derivatives need: they
+    are compiled for that number, instead of for all that might come up.
+    """
+
+    problem: Problem
+    profile: Profile
+    num_points: int = eqx.field(static=True)
+
+    def __call__(self, params: PyTree, args: None = None) -> tuple[Scalar, Profile]:
+        """What is known."""
+        del params, args
+        return self.profile.value, self.profile
+
+    def expand(self, params: PyTree) -> Expansion:
+        """The same with gradient and Hessian."""
+        return self.problem.expand_at(params, self.profile, self.num_points)
 
 
 class Found(NamedTuple):
@@ -109,11 +137,13 @@ def _run(
     progress: Progress,
 ) -> tuple[PyTree, tuple[Profile, PyTree] | None, list[Step], RESULTS]:
     """All steps. Of a success with our own minimiser, inner optimum and gradient are known."""
-    state = _init(minimiser, problem, params)
+    solves_ahead = isinstance(minimiser, TrustRegionNewton)
+    here = _solve_at(problem, params, _flat(params)) if solves_ahead else problem
+    state = _init(minimiser, here, params)
     rows: list[Step] = []
-    known, done, result = None, False, optx.RESULTS.successful
-    while not done and len(rows) < max_steps:
-        params, state, profile, step, done, result = _step(minimiser, problem, params, state)
+    known = None
+    while True:
+        params, state, profile, step, end = _step(minimiser, here, params, state)
         grad = _gradient_of(state)
         rows.append(
             Step(
@@ -125,18 +155,28 @@ def _run(
             )
         )
         progress.update(rows[-1])
-        problem = problem_from(profile, problem)
-        if isinstance(minimiser, TrustRegionNewton):
+        if not np.isfinite(rows[0].value) or (end.nonfinite and len(rows) == 1):
+            return params, None, rows, RESULTS.not_finite_at_start
+        if end.failed:
+            return params, None, rows, RESULTS.minimiser_failed
+        if solves_ahead:
             known = (profile, grad)
-        if result != optx.RESULTS.successful or not np.isfinite(rows[0].value):
-            break
-    if not np.isfinite(rows[0].value) or (result == optx.RESULTS.nonfinite and len(rows) == 1):
-        return params, None, rows, RESULTS.not_finite_at_start
-    if result != optx.RESULTS.successful:
-        return params, None, rows, RESULTS.minimiser_failed
-    if not done:
-        return params, None, rows, RESULTS.fit_max_steps_reached
-    return params, known, rows, RESULTS.successful
+        if end.done:
+            return params, known, rows, RESULTS.successful
+        if len(rows) == max_steps:
+            return params, None, rows, RESULTS.fit_max_steps_reached
+        problem = problem_from(profile, problem)
+        here = _solve_at(problem, params, state.trial) if solves_ahead else problem
+
+
+def _solve_at(problem: Problem, params: PyTree, trial: Float[Array, " p"]) -> _Solved:
+    """Solve the inner problem at a trial, which is flattened."""
+    profile = _profile(problem, params, trial)
+    num_units = leading_length(problem.data, "data")
+    num_points = active_size(
+        num_active(profile), profile.mass.size, expansion_work(num_units, trial.size)
+    )
+    return _Solved(problem, profile, num_points)
 
 
 def first_init(
@@ -178,20 +218,39 @@ def num_active(profile: Profile) -> int:
     return int(np.sum(positive.reshape(positive.shape[0], -1).any(axis=1)))
 
 
+def _flat(params: PyTree) -> Float[Array, " p"]:
+    """Parameters in one vector, as `ravel_pytree` makes it."""
+    return jnp.asarray(np.concatenate([np.ravel(x) for x in jax.tree.leaves(params)]))
+
+
 @eqx.filter_jit
-def _init(minimiser: optx.AbstractMinimiser, problem: Problem, params: PyTree) -> Any:
+def _profile(problem: Problem, params: PyTree, trial: Float[Array, " p"]) -> Profile:
+    return problem(ravel_pytree(params)[1](trial))[1]
+
+
+@eqx.filter_jit
+def _init(minimiser: optx.AbstractMinimiser, problem: AbstractExpandable, params: PyTree) -> Any:
     f_struct, aux_struct = eqx.filter_eval_shape(problem, params)
     return minimiser.init(problem, params, None, {}, f_struct, aux_struct, frozenset())
 
 
+class _End(NamedTuple):
+    """Whether a minimiser has ended, and how."""
+
+    done: Bool[Array, ""]
+    failed: Bool[Array, ""]
+    nonfinite: Bool[Array, ""]
+
+
 @eqx.filter_jit
 def _step(
-    minimiser: optx.AbstractMinimiser, problem: Problem, params: PyTree, state: Any
-) -> tuple[PyTree, Any, Profile, Scalar, Bool[Array, ""], optx.RESULTS]:
+    minimiser: optx.AbstractMinimiser, problem: AbstractExpandable, params: PyTree, state: Any
+) -> tuple[PyTree, Any, Profile, Scalar, _End]:
     new, state, profile = minimiser.step(problem, params, None, {}, state, frozenset())
     done, result = minimiser.terminate(problem, new, None, {}, state, frozenset())
     step = optx.max_norm(jax.tree.map(jnp.subtract, new, params))
-    return new, state, profile, step, done, result
+    end = _End(done, result != optx.RESULTS.successful, result == optx.RESULTS.nonfinite)
+    return new, state, profile, step, end
 
 
 @eqx.filter_jit

@@ -95,7 +95,8 @@ class MixSQP(AbstractMixSolver):
         order = jnp.argsort(-_score(state))
         branches = [_early_target, *(partial(_subproblem, size=size) for size in sizes)]
         branch = jnp.where(state.num_early > 0, 0, 1 + rung_for(wanted, sizes))
-        target = lax.switch(branch, branches, problem, state, order)
+        scale = jnp.sqrt(problem.weights) / state.mix_lik
+        target = lax.switch(branch, branches, problem, state, order, scale)
         return _line_search(problem, state, target)
 
 
@@ -158,11 +159,8 @@ def _cover(
     return lax.cond(jnp.any(mix_lik < bound), add, lambda *same: same, probs, mix_lik)
 
 
-def _early_target(
-    problem: MixProblem, state: MixState, order: Int[Array, " m"]
-) -> Float[Array, " m"]:
+def _early_target(problem: MixProblem, state: MixState, *_: Array) -> Float[Array, " m"]:
     """The state itself as long as its gradient is not known, and then where EM leads."""
-    del order
     count = jnp.where(jnp.isinf(state.violation), 0, _EM_STEPS)
 
     def step(_: Int[Array, ""], at: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -188,14 +186,22 @@ def _score(state: MixState) -> Float[Array, " m"]:
 
 
 def _subproblem(
-    problem: MixProblem, state: MixState, order: Int[Array, " m"], *, size: int
+    problem: MixProblem,
+    state: MixState,
+    order: Int[Array, " m"],
+    scale: Float[Array, " n"],
+    *,
+    size: int,
 ) -> Float[Array, " m"]:
-    """Minimiser of the quadratic model over the first components of an order."""
+    """Minimiser of the quadratic model over the first components of an order.
+
+    `scale` holds √ωᵢ/uᵢ.
+    """
     members = order[:size] if size < order.size else slice(None)
     probs, gradient = state.probs[members], state.gradient[members]
     worst = state.violation
     rough = (worst > _ROUGH_ABOVE) & ~state.inexact
-    hess = _damped_hessian(problem, members, state.mix_lik, rough)
+    hess = _damped_hessian(problem, members, scale, rough)
     tol = worst * jnp.clip(worst, _QP_FINEST, _QP_COARSEST)
     target = solve_qp(hess, gradient, probs, tol)
     return jnp.zeros_like(state.probs).at[members].set(target)
@@ -204,7 +210,7 @@ def _subproblem(
 def _damped_hessian(
     problem: MixProblem,
     members: Int[Array, " k"] | slice,
-    mix_lik: Float[Array, " n"],
+    scale: Float[Array, " n"],
     rough: Bool[Array, ""],
 ) -> Float[Array, "k k"]:
     """H = Σᵢ ωᵢ aᵢ aᵢᵀ/uᵢ² of some components with a ridge, in single precision if `rough`.
@@ -215,7 +221,6 @@ def _damped_hessian(
     unit has a diagonal near underflow, hence the floor.
     """
     dtype = problem.lik.dtype
-    scale = jnp.sqrt(problem.weights) / mix_lik
 
     def product(precision: DTypeLike) -> Float[Array, "k k"]:
         # Gathered, scaled and rounded in one pass.

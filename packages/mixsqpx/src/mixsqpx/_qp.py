@@ -23,8 +23,7 @@ class _QPState(eqx.Module):
     slope: Float[Array, " k"]
     free: Bool[Array, " k"]
     share: Float[Array, ""]
-    num_pivots: Int[Array, ""]
-    done: Bool[Array, ""]
+    pivots_left: Int[Array, ""]
 
 
 def _newton_step(
@@ -130,13 +129,9 @@ def solve_qp(
             multipliers,
             ~held | enter,
             share,
-            state.num_pivots + 1,
-            finished,
+            jnp.where(finished, 0, state.pivots_left - 1),
         )
 
     half = jnp.full_like(tol, _LEAST_SHARE)
-    start_state = _QPState(start, slope, start > 0, half, jnp.asarray(0), jnp.asarray(False))
-    final = lax.while_loop(
-        lambda state: ~state.done & (state.num_pivots < max_pivots), body, start_state
-    )
-    return final.y
+    start_state = _QPState(start, slope, start > 0, half, jnp.asarray(max_pivots))
+    return lax.while_loop(lambda state: state.pivots_left > 0, body, start_state).y

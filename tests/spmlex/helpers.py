@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.flatten_util import ravel_pytree
 
 # Step of fourth-order central differences. Truncation leaves 4/30 STEP⁴ times the fifth derivative:
@@ -89,3 +90,8 @@ def profile_hessians(model, data, supp, probs):
     blocks = jax.jit(jax.hessian(joint, argnums=(0, 1)))(theta, jnp.asarray(probs)[active])
     (f_tt, f_tp), (_, f_pp) = [[np.asarray(block) for block in row] for row in blocks]
     return f_tt - f_tp @ np.linalg.solve(f_pp, f_tp.T), f_tt
+
+
+def raises(error, *words):
+    """Expect an error whose message holds all `words`, in this order."""
+    return pytest.raises(error, match="(?s)" + ".*".join(words))

@@ -10,6 +10,9 @@ import numpy as np
 
 LOG_2PI = float(np.log(2 * np.pi))
 
+NUM_UNITS, NUM_POINTS = 300, 25
+"""Size of the factor problem that the tests of inference share."""
+
 
 class Problem(NamedTuple):
     """The arguments of `profile_ll` and `fit`."""

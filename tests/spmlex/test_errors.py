@@ -3,12 +3,12 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 
 from spmlex import RESULTS, fit, profile_ll
 
+from .helpers import raises
 from .models import Given, panel_problem
 
 MODEL, DATA, SUPP = PROBLEM = panel_problem(1)
@@ -17,20 +17,7 @@ ELL = np.random.default_rng(0).normal(size=(12, 5))
 THETA = Given(jnp.array(0.0))
 POINTS = jnp.arange(5.0)
 BOTH = pytest.mark.parametrize("function", [profile_ll, fit])
-
-
-@pytest.fixture(autouse=True)
-def without_annotations():
-    """What users see: outside these tests nobody checks annotations at run time."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
-
-
-def raises(error, *words):
-    """Expect an error whose message holds all `words`, in this order."""
-    return pytest.raises(error, match="(?s)" + ".*".join(words))
+pytestmark = pytest.mark.usefixtures("without_annotations")
 
 
 def planted(unit, value):

@@ -3,7 +3,6 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -15,15 +14,7 @@ from .test_hostile import Choice, WithNuisance
 
 MODEL, DATA, SUPP = PROBLEM = panel_problem(1)
 KEY = jax.random.PRNGKey(0)
-
-
-@pytest.fixture(autouse=True)
-def without_annotations():
-    """What users see: outside these tests nobody checks annotations at run time."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
+pytestmark = pytest.mark.usefixtures("without_annotations")
 
 
 @pytest.fixture(scope="module")

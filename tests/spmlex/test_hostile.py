@@ -7,14 +7,13 @@ import threading
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import optimistix as optx
 import pytest
 
 from spmlex import RESULTS, fit, profile_ll
 
-from .helpers import flatten, mixture_gap, mixture_value
+from .helpers import flatten, mixture_gap, mixture_value, raises
 from .models import Given, UnitEffect, panel_problem
 
 MODEL, DATA, SUPP = PROBLEM = panel_problem(1)
@@ -24,20 +23,7 @@ POINTS = jnp.arange(5.0)
 SOLVE = jax.jit(profile_ll)
 VALUE_AND_GRAD = jax.jit(jax.value_and_grad(profile_ll, has_aux=True))
 BOTH = pytest.mark.parametrize("way", [profile_ll, SOLVE], ids=["eager", "jit"])
-
-
-@pytest.fixture(autouse=True)
-def without_annotations():
-    """What users see: outside these tests nobody checks annotations at run time."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
-
-
-def raises(error, *words):
-    """Expect an error whose message holds all `words`, in this order."""
-    return pytest.raises(error, match="(?s)" + ".*".join(words))
+pytestmark = pytest.mark.usefixtures("without_annotations")
 
 
 # ---- numbers at the ends of the range ------------------------------------------------------------

@@ -5,22 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from .models import Problem, UnitEffect, factor_problem, panel_problem
+from .models import NUM_UNITS, Problem, UnitEffect, panel_problem
 
-NUM_UNITS, NUM_POINTS = 300, 25
 KINDS = ("hessian", "opg", "robust", "cluster")
-
-
-@pytest.fixture(scope="module")
-def problem():
-    return factor_problem(NUM_UNITS, NUM_POINTS)
-
-
-@pytest.fixture(scope="module")
-def result(problem):
-    import spmlex
-
-    return spmlex.fit(*problem)
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +163,19 @@ def test_bootstrap_spread_and_intervals(result, replicated):
     assert (np.mean(replicated.estimates > high, axis=0) == 0.05).all()
     with pytest.raises(ValueError, match="`kind` must be 'percentile' or 'normal'"):
         replicated.conf_int(0.9, "bca")
+
+
+def test_bootstrap_table(result, replicated):
+    table = replicated.summary(0.9)
+    assert table.index == result.param_names
+    assert table.columns == ("estimate", "std. err.", "[0.05", "0.95]")
+    columns = np.stack(list(table.numbers.values()), axis=1)
+    np.testing.assert_array_equal(columns[:, 0], replicated.estimate)
+    np.testing.assert_array_equal(columns[:, 1], replicated.std_errors)
+    np.testing.assert_array_equal(columns[:, 2:], replicated.conf_int(0.9))
+    assert "100  of them failed" in str(replicated)
+    assert all(name in str(replicated) for name in result.param_names)
+    assert replicated._repr_html_() == replicated.summary()._repr_html_()
 
 
 def test_bootstrap_of_clusters_and_by_counts(result, weighted):

@@ -10,23 +10,10 @@ import pytest
 from scipy import stats
 from scipy.optimize import minimize
 
-from .models import FactorModel, Problem, factor_problem
+from .models import NUM_UNITS, FactorModel, Problem
 
-NUM_UNITS, NUM_POINTS = 300, 25
 CRITICAL = 3.841458820694124
 """Quantile of chi-square with one degree of freedom, at 95%."""
-
-
-@pytest.fixture(scope="module")
-def problem():
-    return factor_problem(NUM_UNITS, NUM_POINTS)
-
-
-@pytest.fixture(scope="module")
-def result(problem):
-    import spmlex
-
-    return spmlex.fit(*problem)
 
 
 @pytest.fixture(scope="module")

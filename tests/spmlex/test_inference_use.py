@@ -9,21 +9,7 @@ import numpy as np
 import pytest
 
 from .helpers import log_lik_of, posterior
-from .models import FactorModel, Problem, factor_problem
-
-NUM_UNITS, NUM_POINTS = 300, 25
-
-
-@pytest.fixture(scope="module")
-def problem():
-    return factor_problem(NUM_UNITS, NUM_POINTS)
-
-
-@pytest.fixture(scope="module")
-def result(problem):
-    import spmlex
-
-    return spmlex.fit(*problem)
+from .models import NUM_POINTS, NUM_UNITS, FactorModel, Problem
 
 
 @pytest.fixture(scope="module")

@@ -37,8 +37,11 @@ def test_nothing_is_shown_unless_asked_for(capsys):
 
 def test_starts_are_counted(capsys):
     fit_multistart([PROBLEM.model] * 2, *PROBLEM[1:], progress=True)
-    shown = capsys.readouterr().err
-    assert "start 2 of 2" in shown
+    shown = [line.strip() for line in capsys.readouterr().err.split("\r") if line.strip()]
+    assert shown[0] == "start 1 of 2: 0 steps, 00:00, compiling"
+    # What is said of the first start does not stand beside the name of the second.
+    second = next(line for line in shown if line.startswith("start 2 of 2"))
+    assert "value" not in second
 
 
 def test_without_tqdm(monkeypatch):

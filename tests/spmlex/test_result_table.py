@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from spmlex import RESULTS, FitResult, FunctionModel, Table, compare, fit, grid_gap, summary
+from spmlex import (
+    RESULTS,
+    FitResult,
+    FunctionModel,
+    Table,
+    compare,
+    fit,
+    grid_gap,
+    profile_ll,
+    summary,
+)
 from spmlex._summary import number
 from spmlex._table import Row
 
@@ -155,6 +165,30 @@ def test_a_coarse_grid_is_noted(monkeypatch):
     assert any("The grid is coarse for this fit" in note for note in table.notes)
     assert f"could add up to {gain:.2g} to the mean" in " ".join(str(table).split())
     assert list(table.numbers)[1] == "std. err."
+
+
+def test_a_short_grid_is_noted():
+    model, data, _ = PROBLEM
+    short = fit(model, data, jnp.linspace(-2.0, 4.0, 25))
+    assert short.result == RESULTS.successful
+    assert min(short.probs[0], short.probs[-1]) > 0.1
+    text = " ".join(str(short).split())
+    gain = float(text.split("beyond its ends could add up to ")[1].split()[0])
+    # A bound on what one more point at either end brings, and not a wild one.
+    step = 6.0 / 24
+    longer = fit(short.model, data, jnp.linspace(-2.0 - step, 4.0 + step, 27))
+    assert longer.loglik - short.loglik > 2.0
+    held = profile_ll(short.model, data, longer.supp)[0] * -short.n_obs
+    assert held - short.loglik <= gain * (1 + 5e-3)  # printed with three digits
+    # Nothing is said where the model is not defined there.
+    walled = fit(FunctionModel(model, _only_within), data, short.supp)
+    assert walled.loglik == pytest.approx(short.loglik, rel=1e-12)
+    assert "grid" not in str(walled)
+
+
+def _only_within(model, data, supp):
+    log_lik = model.lclk(data, supp)
+    return jnp.where((supp >= -2.0) & (supp <= 4.0), log_lik, jnp.nan)
 
 
 def test_html():

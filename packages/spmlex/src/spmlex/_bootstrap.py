@@ -17,6 +17,8 @@ from ._covariance import check_clusters, critical_value, invert
 from ._newton import TrustRegionNewton
 from ._scores import hessian, problem_of, total_weight
 from ._search import Problem
+from ._summary import ESTIMATE, STD_ERR, number
+from ._table import Row, Table
 
 if TYPE_CHECKING:
     from ._result import FitResult
@@ -32,7 +34,7 @@ _MAX_NEWTON_STEPS = 100
 
 
 class Bootstrap(eqx.Module):
-    """Estimates of the parameters under random weights.
+    """Estimates of the parameters under random weights. `print` shows a table.
 
     Attributes
     ----------
@@ -47,6 +49,56 @@ class Bootstrap(eqx.Module):
     estimate: Float[np.ndarray, " p"]
     estimates: Float[np.ndarray, "b p"]
     param_names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    def summary(self, level: float = 0.95) -> Table:
+        """Table of estimates, standard errors and percentile intervals.
+
+        Parameters
+        ----------
+        level : float
+            Probability that an interval covers, strictly between 0 and 1.
+
+        Returns
+        -------
+        Table
+            `print` it, show it in a notebook, or call `to_frame` or `to_latex`.
+
+        Raises
+        ------
+        ValueError
+            For a level that is no probability.
+        """
+        ends, tail = self.conf_int(level), 0.5 - level / 2
+        numbers: dict[str | tuple[str, str], np.ndarray] = {
+            ESTIMATE: self.estimate,
+            STD_ERR: self.std_errors,
+            f"[{tail:.4g}": ends[:, 0],
+            f"{1 - tail:.4g}]": ends[:, 1],
+        }
+        rows = zip(*numbers.values(), strict=True)
+        return Table(
+            title="Bootstrap",
+            header=(
+                ("Replications", f"{len(self.estimates)}"),
+                ("of them failed", f"{self.num_failed}"),
+            ),
+            columns=tuple(map(str, numbers)),
+            sections=(
+                tuple(
+                    Row(name, tuple(map(number, row)))
+                    for name, row in zip(self.param_names, rows, strict=True)
+                ),
+            ),
+            notes=("The intervals are percentiles of the replications.",),
+            numbers=numbers,
+            index=self.param_names,
+        )
 
     @property
     def succeeded(self) -> Bool[np.ndarray, " b"]:

@@ -8,7 +8,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, PyTree
 
 from ._model import log_lik_of, replace_units
-from ._scores import problem_of
+from ._scores import problem_of, total_weight
 from ._search import Problem
 from ._solution import RESULTS
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # By the simulations of benchmarks/coverage.py, with normal latent variables: the median is 0.01 for
 # proper maxima on points 0.4 standard deviations of the noise apart, 0.3 for vanishing variances.
 COARSE = 0.1
+# Nats of the whole log-likelihood: what a likelihood-ratio test at 5% would notice.
+_SHORT = 2.0
 
 
 def grid_gap(result: "FitResult") -> float:
@@ -61,38 +63,64 @@ def grid_gap(result: "FitResult") -> float:
     return float(_grid_gap(problem, result.params, result.probs))
 
 
-def grid_note(result: "FitResult") -> str:
-    """What a table should say about the grid: nothing, unless points between its own are missed."""
-    supp = result.supp
+def grid_notes(result: "FitResult") -> list[str]:
+    """What a table should say about the grid: nothing, unless points outside of it are missed."""
+    supp, problem = result.supp, result.problem
     usable = eqx.is_inexact_array(supp) and supp.ndim == 1 and supp.size > 1
-    if not usable or result.problem is None or result.result != RESULTS.successful:
-        return ""
-    gap = grid_gap(result)
-    if not gap > COARSE:
-        return ""
-    return (
-        f"The grid is coarse for this fit: masses between its points could add up to {gap:.2g} to "
-        "the mean log-likelihood. Either a standard deviation has shrunk to the distance between "
-        "the points, which is no estimate, or the points are too few. Compare with other starts "
-        "and with a finer grid."
-    )
+    if not usable or problem is None or result.result != RESULTS.successful:
+        return []
+    between, beyond = map(float, _grid_gaps(problem, result.params, result.probs))
+    notes = []
+    if between > COARSE:
+        notes.append(
+            f"The grid is coarse for this fit: masses between its points could add up to "
+            f"{between:.2g} to the mean log-likelihood. Either a standard deviation has shrunk to "
+            "the distance between the points, which is no estimate, or the points are too few. "
+            "Compare with other starts and with a finer grid."
+        )
+    if beyond * total_weight(result) > _SHORT:
+        notes.append(
+            f"The grid is short for this fit: masses beyond its ends could add up to "
+            f"{beyond * total_weight(result):.3g} to the log-likelihood. Unless the latent "
+            "variable ends there, fit on a wider grid."
+        )
+    return notes
 
 
 def grid_gap_at(problem: Problem, params: PyTree, probs: Float[Array, "m *g"]) -> Float[Array, ""]:
     """`grid_gap` from its parts, to be compiled."""
+    points = jnp.sort(problem.supp)
+    return _gain(problem, params, probs, 0.5 * (points[1:] + points[:-1]))
+
+
+@eqx.filter_jit
+def _grid_gaps(
+    problem: Problem, params: PyTree, probs: Float[Array, "m *g"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """`grid_gap`, and the same for the two points by which the grid would go on."""
+    points = jnp.sort(problem.supp)
+    beyond = jnp.stack([2 * points[0] - points[1], 2 * points[-1] - points[-2]])
+    return grid_gap_at(problem, params, probs), _gain(problem, params, probs, beyond)
+
+
+def _gain(
+    problem: Problem, params: PyTree, probs: Float[Array, "m *g"], points: Float[Array, " k"]
+) -> Float[Array, ""]:
+    """What masses at further points could add to the mean log-likelihood, at most."""
     model = eqx.combine(params, problem.held)
     data, weights = problem.data, problem.weights
     if weights is not None:
         data = replace_units(data, weights > 0)
     log_lik = log_lik_of(model, data, problem.supp)
-    points = jnp.sort(problem.supp)
-    between = log_lik_of(model, data, 0.5 * (points[1:] + points[:-1]))
+    further = log_lik_of(model, data, points)
+    # Where the model is not defined there is nothing to gain.
+    further = jnp.where(jnp.any(jnp.isnan(further), axis=0)[None, :], -jnp.inf, further)
     n = log_lik.shape[0]
     omega = jnp.ones(n, log_lik.dtype) if weights is None else weights.astype(log_lik.dtype)
     by_group = probs.reshape(probs.shape[0], -1)
     labels = jnp.zeros(n, int) if problem.groups is None else problem.groups.labels(n)
     log_mix = logsumexp(log_lik, b=by_group.T[labels], axis=1)
-    ratios = jnp.where((omega > 0)[:, None], jnp.exp(between - log_mix[:, None]), 0.0)
+    ratios = jnp.where((omega > 0)[:, None], jnp.exp(further - log_mix[:, None]), 0.0)
     own = labels[:, None] == jnp.arange(by_group.shape[1])[None, :]
     member = jnp.where(own, omega[:, None], 0.0)
     shares = jnp.sum(member, axis=0)

@@ -27,8 +27,8 @@ def leading_length(tree: PyTree, name: str) -> int:
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array))
     if not leaves:
         raise ValueError(
-            f"`{name}` holds no array. Numbers and lists of numbers are not arrays: write "
-            "`jnp.asarray(...)`."
+            f"`{name}` holds no array. Numbers, lists of numbers and data frames are not arrays: "
+            "write `jnp.asarray(...)`, or a dict of the columns."
         )
     lengths: dict[int, str] = {}
     for path, leaf in leaves:
@@ -208,7 +208,12 @@ def _check_free(model: Any, free: PyTree[bool]) -> None:
     try:
         jax.tree_util.tree_map_with_path(lambda *pair: pairs.append(pair), free, model)
     except ValueError as error:
-        raise ValueError(f"`free` must have the structure of `model`. {error}") from None
+        raise ValueError(
+            "`free` must have the structure of `model`: the same class, or the same dict, with "
+            "True or False in place of arrays or of whole parts. For one part to be estimated: "
+            "`eqx.tree_at(lambda m: m.part, jax.tree.map(lambda _: False, model), True)`. What "
+            f"differs, in the words of JAX: {error}"
+        ) from None
     for path, wanted, part in pairs:
         name, leaves = leaf_name(path), jax.tree.leaves(part)
         if not isinstance(wanted, bool):

@@ -32,7 +32,8 @@ class _Bar(Progress):
         self._bar = bar
 
     def begin(self, label: str) -> None:
-        self._bar.set_description_str(label)
+        self._bar.set_description_str(label, refresh=False)
+        self._bar.set_postfix_str("" if self._bar.n else "compiling")
 
     def update(self, row: Step) -> None:
         self._bar.set_postfix_str(
@@ -62,5 +63,6 @@ def watch(show: bool) -> Iterator[Progress]:
             "`progress=True` needs tqdm, which is not installed: `pip install tqdm`, or leave "
             "`progress` out. What it would show is on the result in any case, as `history`."
         ) from None
-    with tqdm(unit=" steps") as bar:
+    # The delay keeps tqdm from showing a line before it has been told what for.
+    with tqdm(bar_format="{desc}: {n} steps, {elapsed}{postfix}", delay=1e-6) as bar:
         yield _Bar(bar)

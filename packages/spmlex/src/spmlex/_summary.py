@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
 from ._covariance import check_kind, critical_value, std_errors
-from ._grid import grid_note
+from ._grid import grid_notes
 from ._information import aic, bic, num_free
 from ._solution import RESULTS
 from ._table import Row, Table
@@ -56,7 +56,7 @@ def summary(
     std_errs, reason = _std_errors(result, kind, clusters)
     numbers: dict[str | tuple[str, str], np.ndarray] = {ESTIMATE: estimates}
     header = _header(result)
-    notes = [note] if (note := grid_note(result)) else []
+    notes = grid_notes(result)
     if std_errs is None:
         header.append(("Standard errors", "none"))
         notes.append(f"No standard errors: {reason}")

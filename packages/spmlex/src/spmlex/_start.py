@@ -1,0 +1,106 @@
+"""A look at the starting models, before the search."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PyTree
+
+from ._model import leaf_name, log_lik_of, take
+
+
+def check_alike(models: Sequence[Any]) -> None:
+    """Refuse starts that are not models of one kind.
+
+    Raises
+    ------
+    ValueError
+        For another structure, or another shape or dtype of an array.
+    """
+    first = jax.tree_util.tree_leaves_with_path(models[0])
+    treedef = jax.tree.structure(models[0])
+    for k, model in enumerate(models):
+        if jax.tree.structure(model) != treedef:
+            raise ValueError(f"Starting model {k} differs in structure from starting model 0.")
+        for (path, one), other in zip(first, jax.tree.leaves(model), strict=True):
+            shapes = [(x.shape, x.dtype) if eqx.is_array(x) else None for x in (one, other)]
+            if shapes[0] != shapes[1]:
+                raise ValueError(
+                    f"Starting model {k} differs from starting model 0 in the shape or dtype of "
+                    f"`{leaf_name(path)}`."
+                )
+
+
+def check_starts(models: Sequence[Any], data: PyTree, supp: PyTree, weights: Array) -> Any:
+    """Dtype of the log-likelihoods, from the first start at which they can be used.
+
+    Raises
+    ------
+    ValueError
+        If there is none: the fault of the first start.
+    """
+    fault = None
+    for model in models:
+        try:
+            return _check_start(model, data, supp, weights)
+        except ValueError as error:
+            fault = fault or error
+    assert fault is not None
+    raise fault
+
+
+def _check_start(model: Any, data: PyTree, supp: PyTree, weights: Float[Array, " n"]) -> Any:
+    """Dtype of the log-likelihoods at the start, after a look at every one of them."""
+    log_lik, entangled, *faults = _look_at_start(model, data, supp, weights)
+    invalid, impossible = map(np.asarray, faults)
+    for fault, what in (
+        (invalid, "is NaN or +inf"),
+        (impossible, "is -inf at every support point, so nothing on the grid can explain it,"),
+    ):
+        if fault.any():
+            unit = int(np.argmax(fault))
+            raise ValueError(
+                f"At the starting `model`, `lclk` {what} for {int(fault.sum())} of {fault.size} "
+                f"units, the first of them number {unit} (counting from zero). Check the data of "
+                "that unit, the starting values and the range of `supp`."
+            )
+    if entangled:
+        raise ValueError(
+            "`lclk` must treat the units and the support points one by one, but near the starting "
+            "`model` what it returns for some of them changes when others are left out. Second "
+            "derivatives are summed over parts of the units, and all derivatives are taken at the "
+            "active points alone: they would be wrong. Look for a mean, a sort, a position or a "
+            "number of units or points that `lclk` takes from `data` or `supp`, and compute it "
+            "beforehand."
+        )
+    return log_lik.dtype
+
+
+@eqx.filter_jit
+def _look_at_start(
+    model: Any, data: PyTree, supp: PyTree, weights: Float[Array, " n"]
+) -> tuple[Float[Array, ""], Bool[Array, ""], Bool[Array, " n"], Bool[Array, " n"]]:
+    """An entry of the log-likelihoods, whether entries depend on others, and faulty units."""
+    log_lik = log_lik_of(model, data, supp)
+    counts = weights > 0
+    invalid = counts & jnp.any(jnp.isnan(log_lik) | (log_lik == jnp.inf), axis=1)
+    impossible = counts & jnp.all(log_lik == -jnp.inf, axis=1)
+    # Without the first unit and the first support point a mean, a rank, a position and a count are
+    # all different. A little off the start, since a parameter of zero may hide them.
+    units, points = (slice(min(1, size - 1), size) for size in log_lik.shape)
+    nearby = jax.tree.map(
+        lambda x: x + 0.01 * (1 + jnp.abs(x)) if eqx.is_inexact_array(x) else x, model
+    )
+    alone = nearby.lclk(take(data, units), take(supp, points))
+    together = log_lik_of(nearby, data, supp)[units, points]
+    entangled = jnp.asarray(True)
+    if jnp.shape(alone) == together.shape:
+        tol = float(jnp.finfo(log_lik.dtype).eps) ** 0.5
+        same = (alone == together) | (jnp.abs(alone - together) <= tol * (1 + jnp.abs(together)))
+        # What is not finite nearby tells nothing.
+        same = same | ~jnp.isfinite(alone) | ~jnp.isfinite(together)
+        entangled = jnp.any(counts[units][:, None] & ~same)
+    return log_lik[0, 0], entangled, invalid, impossible

@@ -117,7 +117,7 @@ def _spread(problem: MixProblem) -> Float[Array, " m"]:
         count = min(m, 4 * count)
     starts = jnp.asarray(np.stack(starts), problem.lik.dtype)
     tiny = float(jnp.finfo(starts.dtype).tiny)  # for a unit that a start does not explain
-    loss = -problem.weights @ jnp.log(jnp.maximum(problem.lik @ starts.T, tiny))
+    loss = -jnp.log(jnp.maximum(starts @ problem.lik, tiny)) @ problem.weights
     return starts[jnp.argmax(loss <= jnp.min(loss) + _START_LOSS)]
 
 
@@ -134,7 +134,7 @@ def _every(stride: int, problem: MixProblem) -> MixProblem:
     weights = problem.weights[::stride]
     total = jnp.sum(weights)
     weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1.0), 1 / weights.size)
-    return MixProblem(problem.lik[::stride], problem.row_max[::stride], weights)
+    return MixProblem(problem.lik[:, ::stride], problem.row_max[::stride], weights)
 
 
 def _cover(
@@ -152,7 +152,7 @@ def _cover(
     def add(
         probs: Float[Array, " m"], mix_lik: Float[Array, " n"]
     ) -> tuple[Float[Array, " m"], Float[Array, " n"]]:
-        best = jnp.argmax(problem.lik, axis=1)
+        best = jnp.argmax(problem.lik, axis=0)
         probs = probs.at[best].add(jnp.where(mix_lik < bound, problem.weights, 0.0))
         return probs, problem.mixture(probs)
 
@@ -224,10 +224,10 @@ def _damped_hessian(
 
     def product(precision: DTypeLike) -> Float[Array, "k k"]:
         # Gathered, scaled and rounded in one pass.
-        scaled = (problem.lik[:, members] * scale[:, None]).astype(precision)
-        return (scaled.T @ scaled).astype(dtype)
+        scaled = (problem.lik[members] * scale[None, :]).astype(precision)
+        return (scaled @ scaled.T).astype(dtype)
 
-    n, k = jax.eval_shape(lambda: problem.lik[:, members]).shape
+    k, n = jax.eval_shape(lambda: problem.lik[members]).shape
     eps, ridge = float(jnp.finfo(dtype).eps), float(jnp.finfo(dtype).eps) ** (2 / 3)
     if jnp.finfo(dtype).bits <= 32 or n * k * k < _ROUGH_WORK:
         hess = product(dtype)

@@ -18,7 +18,7 @@ from .helpers import (
     mixture_value,
     profile_hessians,
 )
-from .models import Problem, duration_problem, panel_problem
+from .models import Problem, duration_problem, factor_problem, panel_problem
 
 MODEL, DATA, SUPP = PROBLEM = panel_problem(1)
 # Jax compiles the tests' own evaluations once.
@@ -70,6 +70,22 @@ def test_many_parameters():
     assert newton.grad_norm <= 1e-9
     # BFGS stops at a gradient g of at most 1.5e-6, which leaves n gᵀH⁻¹g/2 of the log-likelihood.
     np.testing.assert_allclose(result.loglik, newton.loglik, atol=1e-6)
+
+
+def test_many_active_points_on_the_way():
+    """The Hessian is compiled for 32 points, and for more where the distribution has more."""
+    model, data, supp = factor_problem(300, 61)
+    result = fit(eqx.tree_at(lambda m: m.log_std_e, model, jnp.full(3, -1.0)), data, supp)
+    assert result.result == RESULTS.successful
+    active = result.history["num_active"]
+    assert active[:-1].max() > 32 > active[-1]
+    (value, _), grad = jax.value_and_grad(profile_ll, has_aux=True)(result.model, data, supp)
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(grad)) <= 1e-9
+    log_lik = log_lik_of(Problem(result.model, data, supp))
+    assert mixture_gap(log_lik, result.probs) <= 1e-12
+    # Two inner solves of one problem, each to a gap of 1e-13.
+    np.testing.assert_allclose(-result.loglik / 300, value, rtol=0, atol=2e-13)
+    np.testing.assert_allclose(fit(model, data, supp).loglik, result.loglik, rtol=1e-12)
 
 
 def test_what_a_result_says():

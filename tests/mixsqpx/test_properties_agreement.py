@@ -178,5 +178,5 @@ def test_derivatives_agree_with_differences_away_from_kinks(seed, shape):
     rounded = 1.5 * 4 * rounding(N, M) / lowest / STEP
     # Truncation, STEP⁴/30 p⁽⁵⁾: each derivative of p costs a factor of |dp| + 1, 5! of them.
     truncated = 4 * STEP**4 * (1 + np.linalg.norm(slope) / lowest) ** 5
-    assert rounded + truncated < 1e-4
+    assume(rounded + truncated < 1e-4)  # else the differences are no judge
     np.testing.assert_allclose(slope, by_differences, rtol=0, atol=rounded + truncated)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._problem import MixProblem, largest
-from ._solver import AbstractMixSolver, MixState, unevaluated
+from ._solver import AbstractMixSolver, MixState, excess, unevaluated
 
 
 class EM(AbstractMixSolver):
@@ -33,9 +33,15 @@ class EM(AbstractMixSolver):
         return unevaluated(problem, init)
 
     def step(self, problem: MixProblem, state: MixState) -> MixState:
-        """One EM step, renormalised against the drift of rounding; at first only the gradient."""
+        """One EM step, renormalised against the drift of rounding; at first only the gradient.
+
+        At the optimum the components are left out that EM would take forever to drive to zero.
+        """
+        dtype = state.probs.dtype
         known = jnp.isfinite(state.violation)
-        probs = state.probs * (1.0 - state.gradient)
+        optimal = state.gap <= self.resolve_gap_tol(dtype)
+        out = excess(state.probs, state.gradient, self.slack(dtype)) > 0
+        probs = jnp.where(known & optimal & out, 0.0, state.probs * (1.0 - state.gradient))
         probs = probs / jnp.sum(probs)
         mix_lik = problem.mixture(probs)
         gradient = problem.gradient(mix_lik)
@@ -49,4 +55,5 @@ class EM(AbstractMixSolver):
             jnp.where(stalled, state.num_stalled + 1, 0),
             state.num_early,
             state.inexact,
+            ~jnp.any(excess(probs, gradient, self.slack(dtype)) > 0),
         )

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ._ladder import ladder, rung_for
 from ._problem import MixProblem, largest
 from ._qp import solve_qp
-from ._solver import AbstractMixSolver, MixState, iterate, unevaluated
+from ._solver import AbstractMixSolver, MixState, excess, iterate, unevaluated
 
 # Components of the first iterate, and how much worse than more of them they may be, in nats.
 _NUM_START = 8
@@ -97,7 +97,7 @@ class MixSQP(AbstractMixSolver):
         branch = jnp.where(state.num_early > 0, 0, 1 + rung_for(wanted, sizes))
         scale = jnp.sqrt(problem.weights) / state.mix_lik
         target = lax.switch(branch, branches, problem, state, order, scale)
-        return _line_search(problem, state, target)
+        return _line_search(problem, state, target, self.slack(state.probs.dtype))
 
 
 def _spread(problem: MixProblem) -> Float[Array, " m"]:
@@ -240,7 +240,9 @@ def _damped_hessian(
     return jnp.where(jnp.eye(k, dtype=bool), ridged, hess)
 
 
-def _line_search(problem: MixProblem, state: MixState, target: Float[Array, " m"]) -> MixState:
+def _line_search(
+    problem: MixProblem, state: MixState, target: Float[Array, " m"], slack: float
+) -> MixState:
     """Halve the step to the target until Armijo's condition holds; then cover, and rescale."""
     target_lik = problem.mixture(target)
     step = target - state.probs
@@ -274,8 +276,10 @@ def _line_search(problem: MixProblem, state: MixState, target: Float[Array, " m"
     probs, mix_lik = probs / total, mix_lik / total
     gradient = problem.gradient(mix_lik)
     # The quadratic program left no slope at the components it gave mass; new ones may violate.
-    slopes = jnp.stack([-gradient, jnp.where(probs > 0, jnp.abs(gradient), 0.0)])
-    violation, left = largest(slopes)
+    remaining = jnp.where(probs > 0, jnp.abs(gradient), 0.0)
+    violation, left, out = largest(
+        jnp.stack([-gradient, remaining, excess(probs, gradient, slack)])
+    )
     better = (usable & (change < 0)) | (violation < state.violation)
     early = state.num_early > 0
     return MixState(
@@ -287,4 +291,5 @@ def _line_search(problem: MixProblem, state: MixState, target: Float[Array, " m"
         jnp.where(better, 0, state.num_stalled + 1),
         jnp.maximum(state.num_early - 1, 0),
         ~early & ~(left < 0.5 * state.violation),
+        out <= 0,
     )

@@ -23,6 +23,10 @@ class MixState(eqx.Module):
     largest -gⱼ. `num_stalled` counts the steps in a row that made no progress, and `num_early` the
     steps to come that are not yet those of the method. `inexact` says that the last step left more
     slope at the components in the mixture than it meant to.
+
+    `settled` says that the components in the mixture are those of an optimum. A component of no
+    mass to speak of may be left over, with a slope that drives it out: it costs nothing, so the gap
+    does not see it, but derivatives take the components in the mixture for the active ones.
     """
 
     probs: Float[Array, " m"]
@@ -33,6 +37,7 @@ class MixState(eqx.Module):
     num_stalled: Int[Array, ""]
     num_early: Int[Array, ""]
     inexact: Bool[Array, ""]
+    settled: Bool[Array, ""]
 
     @property
     def gap(self) -> Float[Array, ""]:
@@ -44,9 +49,20 @@ def unevaluated(problem: MixProblem, probs: Float[Array, " m"], num_early: int =
     """First state at a point of the simplex, whose gradient is left to the first step."""
     gradient, zero = jnp.zeros_like(probs), jnp.asarray(0)
     violation = jnp.full((), jnp.inf, probs.dtype)
-    early = jnp.asarray(num_early)
+    early, no = jnp.asarray(num_early), jnp.asarray(False)
     mix_lik = problem.mixture(probs)
-    return MixState(probs, mix_lik, gradient, violation, zero, zero, early, jnp.asarray(False))
+    return MixState(probs, mix_lik, gradient, violation, zero, zero, early, no, no)
+
+
+def excess(
+    probs: Float[Array, " m"], gradient: Float[Array, " m"], slack: float
+) -> Float[Array, " m"]:
+    """How far the slope of a component is above what a component of the optimum may have.
+
+    At an optimum pⱼgⱼ = 0. Near it the smaller of the two is the one that vanishes, unless both
+    are: slopes below `slack` say nothing.
+    """
+    return jnp.where(probs > 0, gradient - jnp.maximum(probs, slack), -1.0)
 
 
 class AbstractMixSolver(eqx.Module):
@@ -77,6 +93,10 @@ class AbstractMixSolver(eqx.Module):
     def step(self, problem: MixProblem, state: MixState) -> MixState:
         """Next iterate."""
 
+    def slack(self, dtype: DTypeLike) -> float:
+        """Slope from which on a component is not one of the optimum; see `excess`."""
+        return max(self.resolve_gap_tol(dtype), 0.0) ** 0.5
+
     def resolve_gap_tol(self, dtype: DTypeLike) -> float:
         """`gap_tol`, or its default for a dtype."""
         if self.gap_tol is not None:
@@ -93,17 +113,26 @@ def iterate(
     max_steps: int,
     ok: bool | Bool[Array, ""] = True,
 ) -> tuple[MixState, RESULTS]:
-    """Step until the gap over all components is at most `gap_tol`; nothing else is success."""
+    """Step until the gap over all components is at most `gap_tol`; nothing else is success.
+
+    Then it goes on until the state is settled, or would not be optimal any more.
+    """
+
+    def step(state: MixState) -> MixState:
+        new = solver.step(problem, state)
+        lost = (state.gap <= gap_tol) & ~(new.gap <= gap_tol)
+        kept = eqx.tree_at(lambda s: s.settled, state, jnp.asarray(True))
+        return lax.cond(lost, lambda: kept, lambda: new)
 
     def unfinished(state: MixState) -> Bool[Array, ""]:
         return (
             ok
-            & (state.gap > gap_tol)
+            & ((state.gap > gap_tol) | ~state.settled)
             & (state.num_steps < max_steps)
             & (state.num_stalled < _PATIENCE)
         )
 
-    state = lax.while_loop(unfinished, lambda state: solver.step(problem, state), state)
+    state = lax.while_loop(unfinished, step, state)
     failure = RESULTS.where(
         state.num_stalled < _PATIENCE, RESULTS.mix_max_steps_reached, RESULTS.precision_exhausted
     )

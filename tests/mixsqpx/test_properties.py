@@ -46,6 +46,18 @@ def test_solved_with_weights_of_many_orders_of_magnitude(problem):
     check_solved(*problem.make(), solve(*problem.make()))
 
 
+@pytest.mark.parametrize("seed", [5, 15])
+def test_solved_with_units_that_hardly_count(seed):
+    """Peaked components and weights over 23 orders of magnitude: H has entries of one and of 1e20.
+
+    A ridge in proportion to the largest of them held the others where they were, for 1000 steps.
+    """
+    rng = np.random.default_rng(seed)
+    log_lik = 30 * rng.normal(size=(N, M))
+    for weights in 10.0 ** rng.uniform(-20, 3, (10, N)):
+        check_solved(log_lik, weights, solve(log_lik, weights))
+
+
 @given(problems, st.sampled_from([0.05, 0.3, 1.0, 10.0]), seeds)
 def test_the_gap_bounds_what_is_lost(problem, concentration, seed):
     import mixsqpx

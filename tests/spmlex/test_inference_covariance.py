@@ -231,3 +231,8 @@ def test_bad_bootstrap(result, options, message):
 
     with pytest.raises(ValueError, match=message):
         spmlex.bootstrap(result, jax.random.PRNGKey(0), **options)
+
+
+def test_a_seed_is_no_key(result, without_annotations):
+    with pytest.raises(TypeError, match=r"`key` must be a key such as `jax.random.key\(0\)`"):
+        result.bootstrap(0)

@@ -64,6 +64,29 @@ def test_posterior_of_bad_units(result, grouped, problem, groups):
         spmlex.posterior_quantile(result, 1.0)
 
 
+def test_posterior_of_units_without_weight_or_likelihood(problem):
+    """Of a unit that does not count, and whose data are missing, nothing is said."""
+    import spmlex
+
+    data = problem.data.at[7].set(jnp.nan)
+    weights = np.ones(NUM_UNITS)
+    weights[7] = 0.0
+    result = spmlex.fit(problem.model, data, problem.supp, weights=weights)
+    known = np.arange(NUM_UNITS) != 7
+    for values in (
+        spmlex.posterior(result)[:, 0],
+        spmlex.posterior_mean(result),
+        spmlex.posterior_mode(result),
+        spmlex.posterior_quantile(result, 0.5),
+    ):
+        np.testing.assert_array_equal(np.isfinite(values), known)
+    # An integer cannot be NaN.
+    model = spmlex.FunctionModel(problem.model, lambda m, d, s: m.lclk(d, s.astype(d.dtype)))
+    counted = spmlex.fit(model, data, jnp.arange(-12, 13), weights=weights)
+    with pytest.raises(ValueError, match="Unit 7 has data that cannot be used"):
+        spmlex.posterior_mode(counted)
+
+
 def test_delta_of_parameters_is_the_covariance(result):
     import spmlex
 

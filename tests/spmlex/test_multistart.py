@@ -112,7 +112,7 @@ def test_what_is_held_may_differ():
 @pytest.mark.parametrize(
     ("models", "error", "words"),
     [
-        ([], TypeError, "must be a sequence of starting models"),
+        ([], ValueError, "`models` is empty"),
         (MODEL, TypeError, "models"),  # jaxtyping says it where it checks the annotations
         ([MODEL, object()], TypeError, "must have a method `lclk"),
         (

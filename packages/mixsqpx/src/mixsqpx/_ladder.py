@@ -15,13 +15,14 @@ def ladder(num_units: int, num_components: int, first_of_two: int) -> tuple[int,
 
     A size above two thirds of all is left out: it would save little, and each costs compile time.
     For the same reason a small problem has two sizes alone, and the first, `first_of_two`, should
-    hold what most problems need.
+    hold what most problems need; and of sizes above the number of units, which is the most that an
+    optimum needs (Lindsay, 1983), there is one besides the last.
     """
     n, m = num_units, num_components
     is_small = n * m**2 <= _MIN_WORK and m**3 <= _MIN_FACTORS
     sizes = []
     size = first_of_two if is_small else _FIRST
-    while 3 * size <= 2 * m and not (sizes and is_small):
+    while 3 * size <= 2 * m and not (sizes and (is_small or sizes[-1] > n)):
         sizes.append(size)
         size = int(size * _RATIO)
     return (*sizes, m)

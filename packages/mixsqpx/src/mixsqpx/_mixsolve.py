@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
 from jax.typing import ArrayLike
@@ -87,7 +88,7 @@ def mixsolve(
     True
     """
     log_lik, init, weights = as_problem_arrays(log_lik, weights, init, probs_name="init")
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int | np.integer) or max_steps < 1:
         raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
     if not isinstance(solver, AbstractMixSolver):
         raise TypeError(f"`solver` must be a solver such as MixSQP() or EM(), not {solver!r}.")

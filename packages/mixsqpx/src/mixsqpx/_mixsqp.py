@@ -236,7 +236,7 @@ def _damped_hessian(
         hess = lax.cond(rough, single, partial(product, dtype))
         ridge = jnp.where(rough, _ROUGH_RIDGE, ridge)
         eps = jnp.where(rough, float(jnp.finfo(jnp.float32).eps), eps)
-    ridged = hess + jnp.maximum(ridge * hess, eps * jnp.max(hess))
+    ridged = hess + jnp.maximum(ridge * hess, eps)
     return jnp.where(jnp.eye(k, dtype=bool), ridged, hess)
 
 

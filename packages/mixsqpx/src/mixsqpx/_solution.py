@@ -16,7 +16,7 @@ class RESULTS(lx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     )
     precision_exhausted = (
         "No further progress is possible in this precision, and the optimality gap is still above "
-        "`gap_tol`. Use float64, or loosen `gap_tol` of the solver."
+        "`gap_tol`. Use float64, or loosen `gap_tol` of the solver; a start of EM may hold no zero."
     )
     nonfinite = "The solver met a value that is not finite. Rescale `weights`, or use float64."
     invalid_log_lik = (

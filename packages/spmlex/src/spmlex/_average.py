@@ -67,7 +67,8 @@ def delta(
     cov(θ) = I⁻¹ and cov(p | θ) = H⁺ - ppᵀ, which do not covary but through ∂p_A/∂θ; `"opg"` puts
     its own cov(θ) there. For smooth functionals of F these are the right first-order spreads; for
     single masses, whose points the data chose, they are rough, as F itself is estimated at a slow
-    rate.
+    rate. A distribution with all its mass at one point, such as that of a group of one unit, has no
+    spread by these formulas: its standard errors are zero, and mean nothing.
 
     Parameters
     ----------

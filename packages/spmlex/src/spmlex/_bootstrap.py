@@ -205,6 +205,8 @@ def bootstrap(
     problem = problem_of(result)
     if isinstance(num, bool) or not isinstance(num, int) or num < 2:
         raise ValueError(f"`num` must be an integer of at least 2, but it is {num!r}.")
+    if not eqx.is_array(key):
+        raise TypeError(f"`key` must be a key such as `jax.random.key(0)`, but it is {key!r}.")
     if scheme not in SCHEMES:
         raise ValueError(
             f"`scheme` must be one of {', '.join(map(repr, SCHEMES))}, not {scheme!r}."

@@ -149,10 +149,12 @@ def fit_multistart(
     RuntimeError
         If no start ends at a stationary point.
     """
-    if not isinstance(models, Sequence) or len(models) == 0:
+    if not isinstance(models, Sequence):
         raise TypeError(
             f"`models` must be a sequence of starting models, such as a list, not {models!r}."
         )
+    if len(models) == 0:
+        raise ValueError("`models` is empty: give at least one starting model.")
     task = _prepare(models, data, supp, groups, weights, minimiser, mix_solver, free, max_steps)
     fits = []
     with watch(progress) as report:
@@ -200,7 +202,7 @@ def _prepare(
     for model in models:
         check_model(model)
     check_alike(models)
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int | np.integer) or max_steps < 1:
         raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
     if not isinstance(minimiser, optx.AbstractMinimiser | None):
         raise TypeError(f"`minimiser` must be a minimiser of optimistix, not {minimiser!r}.")

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
 from ._covariance import unit_weights
-from ._model import as_arrays, leading_length, log_lik_of, take
+from ._model import as_arrays, leading_length, log_lik_of
 from ._scores import problem_of
 
 if TYPE_CHECKING:
@@ -94,9 +94,30 @@ def posterior_mode(
     Returns
     -------
     PyTree
-        As the support, with the n units in place of the m points.
+        As the support, with the n units in place of the m points; NaN where `posterior` is.
+
+    Raises
+    ------
+    ValueError
+        Where that would be NaN and the support does not hold floating-point numbers.
     """
-    return take(result.supp, jnp.argmax(posterior(result, data, groups), axis=1))
+    probs = posterior(result, data, groups)
+    unknown = jnp.isnan(probs[:, 0])
+
+    def pick(x: Any) -> Any:
+        if not eqx.is_array(x):
+            return x
+        modes = x[jnp.argmax(probs, axis=1)]
+        if eqx.is_inexact_array(x):
+            return jnp.where(unknown.reshape(-1, *[1] * (x.ndim - 1)), jnp.nan, modes)
+        if unknown.any():
+            raise ValueError(
+                f"Unit {int(jnp.argmax(unknown))} has data that cannot be used, and a support of "
+                f"{x.dtype} has no NaN for its mode. Leave such units out of `data`."
+            )
+        return modes
+
+    return jax.tree.map(pick, result.supp)
 
 
 def posterior_quantile(
@@ -119,7 +140,8 @@ def posterior_quantile(
     Returns
     -------
     Float[Array, "n"]
-        The smallest support point at or below which there is at least this probability.
+        The smallest support point at or below which there is at least this probability; NaN where
+        `posterior` is.
 
     Raises
     ------
@@ -136,10 +158,12 @@ def posterior_quantile(
             "`posterior` probabilities, and quantiles of the coordinate you want."
         )
     order = jnp.argsort(result.supp)
-    below = jnp.cumsum(posterior(result, data, groups)[:, order], axis=1)
+    probs = posterior(result, data, groups)
+    below = jnp.cumsum(probs[:, order], axis=1)
     # A sum of masses that should reach the level is off by rounding.
     slack = 8 * float(jnp.finfo(below.dtype).eps)
-    return result.supp[order][jnp.argmax(below >= level - slack, axis=1)]
+    quantiles = result.supp[order][jnp.argmax(below >= level - slack, axis=1)]
+    return jnp.where(jnp.isnan(probs[:, 0]), jnp.nan, quantiles.astype(probs.dtype))
 
 
 def units_of(result: "FitResult", data: PyTree, groups: Any) -> tuple[PyTree, Float[Array, "u m"]]:

@@ -193,7 +193,7 @@ def _header(result: "FitResult") -> list[tuple[str, str]]:
     converged = bool(result.result == RESULTS.successful)
     header = [
         ("Units", f"{result.n_obs}"),
-        ("Log-likelihood", f"{result.loglik:.6f}"),
+        ("Log-likelihood", f"{result.loglik:.{'6f' if abs(result.loglik) < 1e12 else '6e'}}"),
         ("Support points", f"{result.probs.shape[0]}"),
         ("of them active", f"{result.stats['num_active']}"),
         ("Optimality gap", f"{result.gap:.1e}"),

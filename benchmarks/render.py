@@ -258,9 +258,8 @@ def sessions(results: dict[str, Any]) -> list[str]:
         others = {size_text(p) for key, part in parts.items() if key != where for p in part}
         whole -= others
         what = sorted(whole) + sorted(w for w in what if w.split(" (")[0] not in whole)
-        lines += [
-            where if where == longest else f"{where} Later, after changes: {', '.join(what)}."
-        ]
+        then = "" if where == longest else f" With the code as it was then: {', '.join(what)}."
+        lines += [where + then]
         lines += ["", *versions(results["labels"], parts[where]), ""]
     return lines
 
@@ -323,10 +322,9 @@ def page(results: dict[str, Any], sections: list[str], figures: list[str]) -> st
         "",
         *summary(problems),
         "",
-        "Where it is less than ten, or less than thirty with 400 components, what we suspect, "
-        "unmeasured: for location mixtures, the passes over the matrix that a nearly singular "
-        "Hessian takes; for narrow kernels, about half of whose components are positive, the "
-        "Hessian itself, n·K² multiplications that every second-order method pays.",
+        "Where peers ended, it is ten and more. Narrow kernels, about half of whose components are "
+        "positive, gain least from 400 components: what remains is the Hessian itself, n·K² "
+        "multiplications that every second-order method pays (a suspicion, not measured).",
         "",
         *[f"![Time of a warm call]({name})\n" for name in figures],
     ]

@@ -32,8 +32,8 @@ from ._search import Problem, first_init, num_active, problem_from, search
 from ._solution import RESULTS
 from ._start import check_alike, check_starts
 
-# Parameters beyond which BFGS is the default. In benchmarks/fit.py it needs as long as Newton's
-# method with 61 of them, and a sixth of the time with 201.
+# Parameters beyond which BFGS is the default. In benchmarks/fit.py it needs twice the time of
+# Newton's method with 61 of them, and a quarter with 201.
 _NEWTON_MOST = 100
 
 

@@ -19,8 +19,8 @@ class MixProblem(eqx.Module):
     each unit has a one. A unit that no solver can use has ones alone; it is at fault unless its
     weight is zero, and then it must not matter.
 
-    The rows are the components. On a processor that makes gradients three times as fast as rows of
-    units, and working sets, which are rows then, cheaper to gather.
+    The rows are the components. On a processor that makes gradients faster than rows of units do,
+    and working sets, which are rows then, cheaper to gather.
     """
 
     lik: Float[Array, "m n"]

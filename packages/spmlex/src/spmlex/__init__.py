@@ -3,7 +3,6 @@
 from ._average import Estimate as Estimate
 from ._average import average as average
 from ._average import delta as delta
-from ._bootstrap import Bootstrap as Bootstrap
 from ._bootstrap import bootstrap as bootstrap
 from ._covariance import SingularInformationError as SingularInformationError
 from ._covariance import conf_int as conf_int
@@ -32,6 +31,7 @@ from ._posterior import posterior_mean as posterior_mean
 from ._posterior import posterior_mode as posterior_mode
 from ._posterior import posterior_quantile as posterior_quantile
 from ._profile import profile_ll as profile_ll
+from ._replications import Bootstrap as Bootstrap
 from ._result import FitResult as FitResult
 from ._save import load as load
 from ._save import save as save

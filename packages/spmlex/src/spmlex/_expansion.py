@@ -99,7 +99,7 @@ def expand_profile(
 def expansion_work(num_units: int, num_params: int) -> int:
     """Number of units whose gradient is as much work as the Hessian of these.
 
-    A column takes about half a gradient: see the page on `fit`.
+    A column takes about half a gradient where there are few: see the page on `fit`.
     """
     return -(-num_units * num_params // 2)
 

@@ -23,6 +23,7 @@ from . import (
 )
 from ._function_model import FunctionModel
 from ._model import leaf_name
+from ._replications import Bootstrap
 from ._search import Problem
 from ._solution import RESULTS
 from ._table import Table
@@ -155,7 +156,7 @@ class FitResult(eqx.Module):
         num: int = 500,
         clusters: Int[np.ndarray | Array, " n"] | None = None,
         scheme: str = "exponential",
-    ) -> _bootstrap.Bootstrap:
+    ) -> Bootstrap:
         """Refits under random weights; see `spmlex.bootstrap`."""
         return _bootstrap.bootstrap(self, key, num=num, clusters=clusters, scheme=scheme)
 

@@ -10,6 +10,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from ._blocks import Block, fold_blocks
 from ._ladder import ladder, rung_for
 from ._problem import MixProblem, largest
 from ._qp import solve_qp
@@ -221,13 +222,17 @@ def _damped_hessian(
     unit has a diagonal near underflow, hence the floor.
     """
     dtype = problem.lik.dtype
+    k, n = jax.eval_shape(lambda: problem.lik[members]).shape
 
     def product(precision: DTypeLike) -> Float[Array, "k k"]:
-        # Gathered, scaled and rounded in one pass.
-        scaled = (problem.lik[members] * scale[None, :]).astype(precision)
-        return (scaled @ scaled.T).astype(dtype)
+        def add(block: Block, hess: Float[Array, "k k"]) -> Float[Array, "k k"]:
+            # Gathered, scaled and rounded in one pass.
+            root = jnp.where(block.is_new, block.of(scale, 0), 0.0)
+            scaled = (block.of(problem.lik, 1)[members] * root[None, :]).astype(precision)
+            return hess + (scaled @ scaled.T).astype(dtype)
 
-    k, n = jax.eval_shape(lambda: problem.lik[members]).shape
+        return fold_blocks(add, jnp.zeros((k, k), dtype), n, k)
+
     eps, ridge = float(jnp.finfo(dtype).eps), float(jnp.finfo(dtype).eps) ** (2 / 3)
     if jnp.finfo(dtype).bits <= 32 or n * k * k < _ROUGH_WORK:
         hess = product(dtype)

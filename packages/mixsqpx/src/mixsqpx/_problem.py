@@ -6,6 +6,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from ._blocks import Block, fold_blocks
 from ._solution import RESULTS
 
 # Entries that fit the cache of a processor core, about.
@@ -99,11 +100,16 @@ def build_problem(
     mean = log_lik @ jnp.full(log_lik.shape[1:], 1.0 / log_lik.shape[1], log_lik.dtype)
     usable = jnp.isfinite(row_max) & ~jnp.isnan(mean)
     row_max_or_zero = jnp.where(usable, row_max, 0.0)
-    by_component = log_lik.T
-    if log_lik.size > _CACHED:
-        # Transposed before the exponentials are taken: otherwise XLA does both at once, slowly.
-        by_component = lax.optimization_barrier(by_component)
-    lik = jnp.where(usable[None, :], jnp.exp(by_component - row_max_or_zero[None, :]), 1.0)
+
+    def fill(block: Block, lik: Float[Array, "m n"]) -> Float[Array, "m n"]:
+        by_component = block.of(log_lik, 0).T
+        if by_component.size > _CACHED:
+            # Transposed before the exponentials are taken: otherwise XLA does both at once, slowly.
+            by_component = lax.optimization_barrier(by_component)
+        part = jnp.exp(by_component - block.of(row_max_or_zero, 0)[None, :])
+        return block.put(jnp.where(block.of(usable, 0)[None, :], part, 1.0), lik)
+
+    lik = fold_blocks(fill, jnp.zeros(log_lik.shape[::-1], log_lik.dtype), *log_lik.shape)
 
     # A number for each unit, zero for no fault, and one maximum: with the matrix a constant of the
     # program and a batch of weights, XLA would fold logical reductions for many seconds.

@@ -29,7 +29,8 @@ PARTS = {
         ],
         "tests/mixsqpx/test_blocks.py tests/mixsqpx/test_second_opinion.py "
         "tests/mixsqpx/test_properties.py tests/mixsqpx/test_limits.py "
-        "tests/mixsqpx/test_properties_agreement.py tests/mixsqpx/test_solve.py -k 'not single_precision and not tall'",
+        "tests/mixsqpx/test_properties_agreement.py "
+        "tests/mixsqpx/test_solve.py -k 'not single_precision and not tall'",
     ),
     "derivatives": (
         [f"{MIX}/implicit.py", f"{SPM}/_profile.py", f"{SPM}/_expansion.py"],

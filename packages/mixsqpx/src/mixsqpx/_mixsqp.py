@@ -92,7 +92,7 @@ class MixSQP(AbstractMixSolver):
         positive = state.probs > 0
         candidate = ~positive & (state.gradient < 0)
         num_positive, num_candidates = jnp.sum(jnp.stack([positive, candidate]), axis=1)
-        wanted = num_positive + jnp.minimum(num_candidates, _MIN_CANDIDATES + num_positive // 4)
+        wanted = num_positive + jnp.minimum(num_candidates, _MIN_CANDIDATES + num_positive // 10)
         order = jnp.argsort(-_score(state))
         branches = [_early_target, *(partial(_subproblem, size=size) for size in sizes)]
         branch = jnp.where(state.num_early > 0, 0, 1 + rung_for(wanted, sizes))

@@ -84,7 +84,7 @@ def bootstrap(
     Statistics 38, 2884-2915.
     """
     problem = problem_of(result)
-    if isinstance(num, bool) or not isinstance(num, int) or num < 2:
+    if isinstance(num, bool) or not isinstance(num, int | np.integer) or num < 2:
         raise ValueError(f"`num` must be an integer of at least 2, but it is {num!r}.")
     if not eqx.is_array(key):
         raise TypeError(f"`key` must be a key such as `jax.random.key(0)`, but it is {key!r}.")

@@ -27,7 +27,8 @@ PARTS = {
             f"{MIX}/{name}.py"
             for name in ("_mixsqp", "_qp", "_solver", "_problem", "_blocks", "_ladder", "_em")
         ],
-        "tests/mixsqpx/test_blocks.py tests/mixsqpx/test_second_opinion.py "
+        "tests/mixsqpx/test_blocks.py tests/mixsqpx/test_errors.py "
+        "tests/mixsqpx/test_second_opinion.py "
         "tests/mixsqpx/test_properties.py tests/mixsqpx/test_limits.py "
         "tests/mixsqpx/test_properties_agreement.py "
         "tests/mixsqpx/test_solve.py -k 'not single_precision and not tall'",

@@ -103,7 +103,7 @@ def _panel(
         Rectangle((0, BAND), 1, 1 - BAND, transform=ax.transAxes, color="#eeeeee", zorder=0)
     )
     sizes = sorted({p[axis] for p in problems})
-    ax.set_xticks(sizes, [_short(size) for size in sizes])
+    ax.set_xticks(sizes, [_short(size) for size in sizes], fontsize="x-small")
     ax.set_xticks([], minor=True)
     ax.grid(True, which="major", alpha=0.3)
 

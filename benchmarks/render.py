@@ -192,7 +192,8 @@ def batch_section(batch: dict[str, Any]) -> list[str]:
         "## Many problems at once",
         "",
         "`jax.vmap` over `mixsolve`, and a Python loop over the compiled call, in turns, medians "
-        "of five (`python benchmarks/batch.py`). Members of a `vmap` are solved one after another "
+        "of five (`python benchmarks/batch.py`, of 2026-11-25, the code as it was then). "
+        "Members of a `vmap` are solved one after another "
         "inside the compiled program, each in its own number of steps: nobody waits for the "
         "slowest, and nothing is gained but the dispatch of a call. Weightings of one matrix share "
         "its exponentials and start from the solution for their mean. What remains are quadratic "
@@ -219,7 +220,8 @@ def float32_section(found: dict[str, Any]) -> list[str]:
     return [
         "## Single precision",
         "",
-        "The same matrices rounded to float32 (`python benchmarks/float32.py`): solved to the "
+        "The same matrices rounded to float32 (`python benchmarks/float32.py`, of 2026-11-25): "
+        "solved to the "
         "default tolerance of float32, 1e-5, and without a tolerance, until rounding lets no step "
         "make progress. The gaps are computed in float64, on the rounded matrix. A solve in single "
         "precision computes its certificate so too, with the rounding of sums over n units: at "
@@ -325,8 +327,7 @@ def page(results: dict[str, Any], sections: list[str], figures: list[str]) -> st
         "",
         "Where peers ended, it is ten and more from 5 000 units on. At 2 000 × 75 a solve takes a "
         "few milliseconds and depends most on what else the machine does: single calls vary by a "
-        "factor of two, and in an earlier run of the same command, on a machine of the same kind, "
-        "the row was 14 to 31. Narrow kernels, about half of whose components are "
+        "factor of two. Narrow kernels, about half of whose components are "
         "positive, gain least from 400 components: what remains is the Hessian, n·K² "
         "multiplications that every second-order method pays, and quadratic programs of hundreds "
         "of variables, which need tens of pivots.",

@@ -99,7 +99,8 @@ def main() -> None:
     lines = [
         "# Simulation of coverage",
         "",
-        f"Run on {found['date']}. The commands, from the root of the repository:",
+        f"Run on {found['date']}, with the code as it was then. The commands, from the root of the "
+        "repository:",
         "",
         "```bash",
         "python benchmarks/coverage.py --output benchmarks/results/coverage.json",

@@ -260,7 +260,7 @@ def main() -> None:
         "",
         f"Run on {found['date']}: {machine['cpu']}, {machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}. In "
-        "float64. The commands, from the root of the repository:",
+        "float64, with the code as it was then. The commands, from the root of the repository:",
         "",
         "```bash",
         "python benchmarks/peers/setup.py ENVS",

@@ -42,6 +42,16 @@ def test_a_minimiser_that_stops_early_is_not_believed():
     assert "beta[0]" in str(error.value)
 
 
+def test_a_minimiser_that_has_arrived_is_not_waited_for():
+    # Nothing meets tolerances of zero; without the fit's own look it ends at the limit of steps.
+    result = fit(*PROBLEM, minimiser=optx.BFGS(rtol=0.0, atol=0.0))
+    assert result.result == RESULTS.successful
+    assert result.stats["num_steps"] < 200
+    assert not np.any(result.history["step"][-20:])
+    assert result.grad_norm <= 1.5e-6
+    np.testing.assert_allclose(result.estimates, fitted().estimates, atol=5e-5)
+
+
 def test_step_limit():
     result = fit(*PROBLEM, max_steps=2, throw=False)
     assert result.result == RESULTS.fit_max_steps_reached

@@ -24,6 +24,9 @@ from ._solution import RESULTS
 # A fit is successful only where the largest entry of the gradient is below this times sqrt(eps),
 # whatever the minimiser says: 1.5e-6 in float64. Not relative to the value, which depends on units.
 _SMALL_GRADIENT = 100.0
+# Trials rejected in a row after which a minimiser that has arrived is not waited for: near the
+# optimum changes of the value are rounding, and a line search that asks for more goes on for ever.
+_MAX_REJECTED = 20
 
 # Support points of the distribution at which the first inner solve starts.
 _NUM_START = 8
@@ -122,8 +125,7 @@ def search(
     grad_norm = _max_norm(grad)
     if result == RESULTS.successful and profile.result != MIX_RESULTS.successful:
         result = RESULTS.inner_problem_failed
-    limit = _SMALL_GRADIENT * float(jnp.finfo(profile.value.dtype).eps) ** 0.5
-    if result == RESULTS.successful and not grad_norm <= limit:
+    if result == RESULTS.successful and not grad_norm <= _largest_gradient(profile):
         result = RESULTS.gradient_not_small
     history = dict(zip(Step._fields, map(np.asarray, zip(*rows, strict=True)), strict=True))
     return Found(params, profile, grad_norm, history, result)
@@ -163,10 +165,22 @@ def _run(
             known = (profile, grad)
         if end.done:
             return params, known, rows, RESULTS.successful
+        if rows[-1].grad_norm <= _largest_gradient(profile) and _stands_still(rows):
+            return params, None, rows, RESULTS.successful
         if len(rows) == max_steps:
             return params, None, rows, RESULTS.fit_max_steps_reached
         problem = problem_from(profile, problem)
         here = _solve_at(problem, params, state.trial) if solves_ahead else problem
+
+
+def _largest_gradient(profile: Profile) -> float:
+    """Largest entry of the gradient that an estimate may have."""
+    return _SMALL_GRADIENT * float(jnp.finfo(profile.value.dtype).eps) ** 0.5
+
+
+def _stands_still(rows: list[Step]) -> bool:
+    """Whether all of the last trials were rejected."""
+    return len(rows) > _MAX_REJECTED and not any(row.step for row in rows[-_MAX_REJECTED:])
 
 
 def _solve_at(problem: Problem, params: PyTree, trial: Float[Array, " p"]) -> _Solved:

@@ -213,6 +213,31 @@ def test_a_model_without_parameters():
         fit(model, jnp.asarray(ELL), POINTS)
 
 
+@pytest.mark.parametrize(("leaf", "words"), [(jnp.zeros(0), "empty"), (jnp.array(1j), "complex")])
+def test_leaves_that_cannot_be_estimated(leaf, words):
+    with raises(ValueError, "`theta` cannot be estimated", words):
+        fit(Given(leaf), jnp.asarray(ELL), POINTS)
+
+
+def test_weights_that_are_words():
+    for function in (profile_ll, fit):
+        with raises(TypeError, "`weights`", "sampwt"):
+            function(Given(jnp.array(0.0)), jnp.asarray(ELL), POINTS, weights="sampwt")
+
+
+def test_data_inside_of_the_model():
+    class Shifted(eqx.Module):
+        theta: jax.Array
+        shift: np.ndarray
+
+        def lclk(self, data, supp):
+            return data + self.theta + self.shift[:, None]
+
+    model = Shifted(jnp.array(0.0), np.arange(12))
+    with raises(ValueError, "`lclk` works on all units", "belongs in `data`", "shapes"):
+        fit(model, jnp.asarray(ELL), POINTS)
+
+
 @pytest.mark.parametrize(
     "rule",
     [

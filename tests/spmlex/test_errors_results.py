@@ -56,6 +56,9 @@ USES = {
     "posterior_mode": lambda r: r.posterior_mode(),
     "posterior_quantile": lambda r: r.posterior_quantile(0.5),
     "sample_latent": lambda r: spmlex.sample_latent(r, KEY),
+    "posterior of new units": lambda r: r.posterior(DATA),
+    "posterior_mean of new units": lambda r: r.posterior_mean(DATA),
+    "sample_latent of new units": lambda r: spmlex.sample_latent(r, KEY, DATA),
 }
 
 
@@ -113,7 +116,13 @@ def test_separation_shows_in_the_standard_error():
         (lambda r: r.average(lambda model, data, supp: jnp.ones(3)), ValueError, "`function`"),
         (lambda r: r.delta(lambda model, probs: jnp.sqrt(0 * model.beta)), ValueError,
          "`function`.*not finite"),
+        (lambda r: r.delta(lambda model, probs: jnp.log(0 * model.beta)), ValueError,
+         "`function`.*not finite"),
+        (lambda r: r.delta(lambda model, probs: {"beta": model.beta}), TypeError,
+         "`function` must return an array, not dict"),
         (lambda r: r.simulate(KEY), TypeError, "no method `sample"),
+        (lambda r: spmlex.sample_latent(r, 0), TypeError, r"`key` must be.*it is 0"),
+        (lambda r: r.bootstrap(0), TypeError, r"`key` must be.*it is 0"),
     ],
 )  # fmt: skip
 def test_wrong_arguments(use, error, says, good):

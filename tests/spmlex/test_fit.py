@@ -53,6 +53,18 @@ def test_success_is_a_certified_stationary_point():
     assert np.linalg.eigvalsh(hess)[0] > 0.1
 
 
+@pytest.mark.parametrize("unit", [1e-11, 1e10])
+def test_units_of_regressors_do_not_matter(unit):
+    # At zero the gradient in the coefficients is below 1e-11 with the one, and at the optimum its
+    # rounding is above 1e-7 with the other.
+    start = eqx.tree_at(lambda m: m.beta, MODEL, jnp.zeros(2))
+    result = fit(start, {**DATA, "x": DATA["x"] * unit}, SUPP)
+    assert result.result == RESULTS.successful
+    assert result.gap <= 1e-12
+    np.testing.assert_allclose(result.model.beta * unit, fitted().model.beta, rtol=1e-8)
+    np.testing.assert_allclose(result.std_errors()[:2] * unit, fitted().std_errors()[:2], rtol=1e-6)
+
+
 def test_many_parameters():
     # A likelihood that is nearly quadratic in each of them.
     rng = np.random.default_rng(3)

@@ -11,7 +11,7 @@ import numpy as np
 import optimistix as optx
 import pytest
 
-from spmlex import RESULTS, fit, profile_ll
+from spmlex import RESULTS, FunctionModel, fit, profile_ll
 
 from .helpers import flatten, mixture_gap, mixture_value, raises
 from .models import Given, UnitEffect, panel_problem
@@ -72,16 +72,22 @@ def test_half_precision_log_likelihoods_are_promoted():
 # ---- containers ----------------------------------------------------------------------------------
 
 
-def test_columns_of_a_data_frame_are_refused_in_words():
+def test_columns_of_a_data_frame_are_what_they_hold():
     import pandas as pd
 
-    frame = pd.DataFrame({"x": np.arange(12.0), "weight": np.ones(12)})
+    frame = pd.DataFrame(np.asarray(DATA["x"][:, :, 0]), columns=["a", "b", "c"])
+    column = FunctionModel(jnp.array(0.5), lambda b, d, supp: -((d["a"][:, None] - b * supp) ** 2))
+    by_frame = fit(column, {"a": frame["a"]}, SUPP)
+    by_array = fit(column, {"a": DATA["x"][:, 0, 0]}, SUPP)
+    assert by_frame.loglik == by_array.loglik
+    value = profile_ll(column, {"a": frame["a"]}, SUPP)[0]
+    assert value == profile_ll(column, {"a": DATA["x"][:, 0, 0]}, SUPP)[0]
+    # A whole frame is not: its columns have names.
     for function in (profile_ll, fit):
-        with raises(ValueError, "`data` holds no array", "jnp.asarray"):
-            function(THETA, frame["x"], POINTS)
-        with raises(ValueError, "`data` holds no array", "jnp.asarray"):
-            function(THETA, {"x": frame["x"]}, POINTS)
-    # As weights and groups they are what they hold.
+        with raises(ValueError, "`data` holds no array", "a dict of the columns"):
+            function(column, frame, SUPP)
+    # The same as weights and groups.
+    frame = pd.DataFrame({"weight": np.ones(12)})
     expected = profile_ll(THETA, jnp.asarray(ELL), POINTS)[0]
     value, _ = profile_ll(THETA, ELL, np.arange(5.0), weights=frame["weight"])
     assert value == expected

@@ -107,19 +107,38 @@ def test_collinear_regressors_are_named():
         result.cov("opg")
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_collinear_regressors_in_single_precision(seed):
+    # Rounding leaves eigenvalues of 1e-7 and of either sign, which say nothing.
+    import spmlex
+
+    model, data, supp = panel_problem(seed)
+    third = 0.3 * data["x"][:, :, :1] + 0.7 * data["x"][:, :, 1:]
+    x = jnp.concatenate([data["x"], third], axis=2)
+    problem = UnitEffect(jnp.array([0.8, -0.4, 0.0]), model.log_sd), {"x": x, "y": data["y"]}, supp
+    single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), problem)
+    result = spmlex.fit(*single)
+    assert result.probs.dtype == jnp.float32
+    for kind in ("hessian", "opg", "robust"):
+        with pytest.raises(spmlex.SingularInformationError, match="is singular along"):
+            result.cov(kind)
+
+
 def test_indefinite_information_is_named():
     from spmlex._covariance import SingularInformationError, invert
 
     matrix = np.array([[1.0, 2.0], [2.0, 1.0]])
     named = r"not positive definite along 0\.71\*a - 0\.71\*b"
     with pytest.raises(SingularInformationError, match=named):
-        invert(matrix, ("a", "b"))
+        invert(matrix, ("a", "b"), np.float64)
     # The units of the parameters do not matter.
     scale = np.diag([1.0, 1e8])
     good = scale @ np.array([[2.0, 1.0], [1.0, 2.0]]) @ scale
-    np.testing.assert_allclose(invert(good, ("a", "b")) @ good, np.eye(2), rtol=0, atol=1e-7)
+    np.testing.assert_allclose(
+        invert(good, ("a", "b"), np.float64) @ good, np.eye(2), rtol=0, atol=1e-7
+    )
     with pytest.raises(SingularInformationError, match="not finite at b"):
-        invert(np.array([[1.0, 0.0], [0.0, np.nan]]), ("a", "b"))
+        invert(np.array([[1.0, 0.0], [0.0, np.nan]]), ("a", "b"), np.float64)
 
 
 def test_no_standard_errors_without_an_optimum(problem):

@@ -53,6 +53,35 @@ def test_likelihood_ratio_of_what_is_not_nested(result, restricted):
         spmlex.likelihood_ratio_test(restricted, worse)
 
 
+def test_likelihood_ratio_of_other_weights_groups_and_grids(result, problem):
+    import spmlex
+
+    model, data, supp = problem
+    weights, groups = np.linspace(0.5, 1.5, NUM_UNITS), np.arange(NUM_UNITS) % 2
+    held = FactorModel(False, True)
+
+    def pair(**options):
+        turned = {name: array[::-1].copy() for name, array in options.items()}
+        return spmlex.fit(model, data, supp, free=held, **options), [
+            spmlex.fit(model, data, supp, **given) for given in (options, turned)
+        ]
+
+    for options, words in (
+        ({"weights": weights}, "the weights"),
+        ({"groups": groups}, "the groups"),
+    ):
+        restricted, (full, other) = pair(**options)
+        assert spmlex.likelihood_ratio_test(restricted, full).df == 2
+        with pytest.raises(ValueError, match=f"differ in {words} of units"):
+            spmlex.likelihood_ratio_test(restricted, other)
+    # Weights of one are those of none, and one rounding is no other grid.
+    ones = spmlex.fit(model, data, np.nextafter(supp, 9), weights=np.ones(NUM_UNITS), free=held)
+    assert spmlex.likelihood_ratio_test(ones, result).df == 2
+    finer = spmlex.fit(model, data, supp * (1 + 1e-9), free=held)
+    with pytest.raises(ValueError, match="differ in their support points"):
+        spmlex.likelihood_ratio_test(finer, result)
+
+
 @pytest.fixture(scope="module")
 def held_loglik(result):
     """Independent of the profile: all but one scalar estimated, by SciPy on `profile_ll`."""

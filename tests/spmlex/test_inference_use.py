@@ -78,6 +78,7 @@ def test_posterior_of_units_without_weight_or_likelihood(problem):
         spmlex.posterior_mean(result),
         spmlex.posterior_mode(result),
         spmlex.posterior_quantile(result, 0.5),
+        spmlex.sample_latent(result, jax.random.PRNGKey(0), given_data=True),
     ):
         np.testing.assert_array_equal(np.isfinite(values), known)
     # An integer cannot be NaN.
@@ -85,6 +86,28 @@ def test_posterior_of_units_without_weight_or_likelihood(problem):
     counted = spmlex.fit(model, data, jnp.arange(-12, 13), weights=weights)
     with pytest.raises(ValueError, match="Unit 7 has data that cannot be used"):
         spmlex.posterior_mode(counted)
+    # Nor does it touch an average, whose derivatives would be NaN with it.
+    others = spmlex.fit(problem.model, problem.data[known], problem.supp)
+    share = [r.average(positive_share) for r in (result, others)]
+    # The fits differ by their tolerances.
+    np.testing.assert_allclose(share[0].value, share[1].value, rtol=1e-8)
+    np.testing.assert_allclose(share[0].std_errors, share[1].std_errors, rtol=1e-6)
+
+
+def positive_share(model, data, supp):
+    """Probability that the second outcome of a unit like this would be above its first."""
+    z = (model.coef[0] * supp[None, :] - data[:, :1]) / jnp.exp(model.log_std_e[1])
+    return jax.scipy.stats.norm.cdf(z)
+
+
+def test_average_of_what_is_undefined_where_there_is_no_mass(result):
+    empty = np.asarray(result.probs) == 0
+    defined = result.average(lambda model, data, supp: supp**2 * model.coef[1])
+    holes = jnp.where(empty, jnp.nan, 0.0)
+    for added in (holes, jnp.broadcast_to(holes, (NUM_UNITS, NUM_POINTS))):
+        found = result.average(lambda model, data, supp, a=added: a + supp**2 * model.coef[1])
+        np.testing.assert_allclose(found.value, defined.value, rtol=1e-12)
+        np.testing.assert_allclose(found.std_errors, defined.std_errors, rtol=1e-12)
 
 
 def test_delta_of_parameters_is_the_covariance(result):
@@ -184,6 +207,23 @@ def test_grid_gap(result, grouped, problem, groups):
             gains.append(max(np.log((np.exp(between[rows]) / mix[:, None]).mean(axis=0).max()), 0))
         assert spmlex.grid_gap(fit) == pytest.approx(np.mean(gains), abs=1e-10)
         assert spmlex.grid_gap(fit) > 0
+
+
+def test_grid_gap_where_likelihood_ratios_overflow():
+    """Two types, each halfway between two points, and 200 outcomes a unit."""
+    import spmlex
+
+    rng = np.random.default_rng(0)
+    y = rng.choice([-4.0, 4.0], (60, 1)) + rng.normal(size=(60, 200))
+    model = spmlex.FunctionModel(
+        jnp.zeros(()), lambda b, y, v: -0.5 * jnp.sum((y[:, None] - b - v[None, :, None]) ** 2, 2)
+    )
+    supp = jnp.array([-8.0, 0.0, 8.0])
+    for groups in (None, np.arange(60) % 2):
+        fit = spmlex.fit(model, y, supp, groups=groups)
+        # exp of that is infinite. A unit misses 200 · 4²/2 nats, but for its own noise.
+        assert spmlex.grid_gap(fit) == pytest.approx(1600, rel=0.1)
+        assert "The grid is coarse" in str(fit)
 
 
 def test_a_note_on_a_coarse_grid(result):

@@ -8,7 +8,7 @@ import numpy as np
 import optimistix as optx
 import pytest
 
-from spmlex import RESULTS, MultistartResult, fit, fit_multistart
+from spmlex import RESULTS, FunctionModel, MultistartResult, fit, fit_multistart
 
 from .helpers import log_lik_of, mixture_gap
 from .models import Problem, UnitEffect, panel_problem
@@ -54,6 +54,20 @@ def test_the_best():
     # Both ended at one maximum: gradients below 3e-10 over curvatures above 0.1.
     one, other, _ = found().fits
     np.testing.assert_allclose(one.estimates, other.estimates, atol=1e-8)
+
+
+def test_the_scale_of_the_weights_makes_no_maxima_one():
+    # Two outcomes at zero and at a half turn: maxima there, the second lower by 1e-6 a unit.
+    def lclk(theta, data, supp):
+        bump = 1e-6 * jnp.cos(theta / 2) + 0.1 * jnp.cos(theta * 2)
+        return bump + 0 * data[:, None] * supp[None, :]
+
+    starts = [FunctionModel(jnp.array(start), lclk) for start in (0.2, 3.0)]
+    data = jnp.zeros(2000)
+    for weights in (None, np.full(2000, 1 / 2000)):
+        both = fit_multistart(starts, data, jnp.arange(2.0), weights=weights)
+        assert both.num_successful == 2
+        assert both.num_reached == 1
 
 
 def test_no_estimate_is_better_than_one_that_is_none():

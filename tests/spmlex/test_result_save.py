@@ -197,6 +197,18 @@ def test_function_models(tmp_path):
         load(tmp_path / "saved", FunctionModel(start.params, jax.nn.relu))
 
 
+def test_names_that_could_be_confused(tmp_path):
+    def lclk(params, data, supp):
+        own = FactorModel(jnp.stack([params["a"]["b"], params["a.b"]]), LIKE_IT.log_std_e)
+        return own.lclk(data, supp)
+
+    start = FunctionModel({"a": {"b": jnp.array(1.5)}, "a.b": jnp.array(0.3)}, lclk)
+    result = fit(start, *PROBLEM[1:])
+    assert result.param_names == ("a.b", "['a.b']")
+    result.save(tmp_path / "saved")
+    np.testing.assert_array_equal(load(tmp_path / "saved", start).estimates, result.estimates)
+
+
 def test_a_support_that_cannot_be_written(tmp_path):
     odd = eqx.tree_at(lambda r: r.supp, fitted(), LIKE_IT)
     with pytest.raises(TypeError, match="`supp` is made of arrays.*this one holds a FactorModel"):

@@ -156,6 +156,17 @@ def test_singular_information():
     assert "two[" in text.split("singular along")[1]
 
 
+def test_weights_that_sum_to_one_are_noted():
+    shares = np.full(200, 1 / 200)
+    result = fit(*PROBLEM, weights=shares)
+    words = "The weights sum to 1, with 200 units."
+    assert words in " ".join(str(result).split())
+    assert "shares: " + words in " ".join(str(compare({"shares": result})).split())
+    # There the scale does not matter, and counts above one are what weights are for.
+    assert words not in " ".join(str(result.summary(kind="robust")).split())
+    assert "The weights sum" not in str(fit(*PROBLEM, weights=np.full(200, 3)))
+
+
 def test_a_coarse_grid_is_noted(monkeypatch):
     gain = grid_gap(fitted())
     assert 0.01 < gain < 0.1

@@ -11,7 +11,8 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from ._covariance import check_kind, critical_value, invert, sandwich, unit_weights
+from ._covariance import check_kind, critical_value, invert_for, sandwich, unit_weights
+from ._model import replace_units
 from ._scores import hessian, linearisation, problem_of, total_weight
 
 if TYPE_CHECKING:
@@ -87,8 +88,11 @@ def delta(
 
     Raises
     ------
+    TypeError
+        If the function returns something other than an array.
     ValueError
-        For `kind` and `clusters` as in `covariance`, and for derivatives that are not finite.
+        For `kind` and `clusters` as in `covariance`, and for values or derivatives that are not
+        finite.
     SingularInformationError
         A RuntimeError, if the information is singular or indefinite.
     RuntimeError
@@ -99,8 +103,10 @@ def delta(
     flat, unravel = ravel_pytree(result.params)
 
     def of(flat: Array, probs: Array) -> Array:
-        model = eqx.combine(unravel(flat), problem.held)
-        return jnp.asarray(function(model, probs))
+        returned = function(eqx.combine(unravel(flat), problem.held), probs)
+        if not isinstance(returned, jax.Array | np.ndarray | np.generic | float | int):
+            raise TypeError(f"`function` must return an array, not {type(returned).__name__}.")
+        return jnp.asarray(returned)
 
     value = np.asarray(of(flat, result.probs), np.float64)
     by_theta, by_probs = jax.jacrev(of, argnums=(0, 1))(flat, result.probs)
@@ -110,6 +116,8 @@ def delta(
     by_masses = np.moveaxis(by_probs[:, members], 2, 0)
     active = np.asarray(result.probs).reshape(result.probs.shape[0], -1)[members].T > 0
     by_masses = np.where(active[:, None, :], by_masses, 0.0)
+    if not np.isfinite(value).all():
+        raise ValueError("`function` is not finite at the estimates.")
     if not (np.isfinite(by_theta).all() and np.isfinite(by_masses).all()):
         raise ValueError(
             "`function` has a derivative that is not finite at the estimates: it must be smooth "
@@ -146,9 +154,9 @@ def _cov(
     ratios, scores = (np.asarray(x, np.float64) for x in (linear.ratios, linear.scores))
     if kind == "opg":
         cross = scores.T @ (weights[:, None] * scores)
-        bread = invert(cross, result.param_names, "sum of the scores' cross-products")
+        bread = invert_for(result, cross, "sum of the scores' cross-products")
     else:
-        bread = invert(hessian(result), result.param_names)
+        bread = invert_for(result, hessian(result))
     if kind in ("hessian", "opg"):
         cov = by_theta @ bread @ by_theta.T
         # rows H⁺ rowsᵀ - (rows p)(rows p)ᵀ, the latter as H⁺ 1 = p on the active points.
@@ -184,7 +192,8 @@ def average(
     function : Callable
         `function(model, data, supp)` returns an array (n, m, ...) of values of each unit at each
         support point, or (m, ...) where units do not matter. Where n and m make it ambiguous it is
-        taken as the former.
+        taken as the former. It may be undefined where there is no mass; units of no weight have the
+        data of one that counts.
     kind, clusters
         See `covariance`.
 
@@ -207,19 +216,25 @@ def average(
         labels = np.asarray(problem.groups.labels(result.n_obs))
     omega = jnp.asarray(weights / total_weight(result), result.probs.dtype)
     num_points = result.probs.shape[0]
-    present = omega > 0
+    data = problem.data
+    if problem.weights is not None:
+        data = replace_units(data, omega > 0)
+
+    def where_mass(mass: Array, values: Array) -> Array:
+        """The values where they count; elsewhere they may be undefined."""
+        has_mass = (mass > 0).reshape(*mass.shape, *[1] * (values.ndim - mass.ndim))
+        return jnp.where(has_mass, values.astype(mass.dtype), 0.0)
 
     def mean(model: Any, probs: Array) -> Array:
         by_group = probs.reshape(num_points, -1)
-        values = jnp.asarray(function(model, problem.data, problem.supp))
+        values = jnp.asarray(function(model, data, problem.supp))
         if values.shape[:2] == (result.n_obs, num_points):
-            shape = (-1, *[1] * (values.ndim - 1))
-            values = jnp.where(present.reshape(shape), values, 0.0)
             joint = omega[:, None] * by_group.T[labels]
-            return jnp.tensordot(joint, values.astype(joint.dtype), 2)
+            return jnp.tensordot(joint, where_mass(joint, values), 2)
         if values.shape[:1] == (num_points,):
             shares = jnp.zeros(by_group.shape[1], omega.dtype).at[labels].add(omega)
-            return jnp.tensordot(by_group @ shares, values.astype(probs.dtype), 1)
+            mass = by_group @ shares
+            return jnp.tensordot(mass, where_mass(mass, values), 1)
         raise ValueError(
             "`function` must return values of each unit at each support point, shape "
             f"({result.n_obs}, {num_points}, ...), or of each support point, shape "

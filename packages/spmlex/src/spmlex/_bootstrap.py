@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree, Scalar
 from mixsqpx import RESULTS as MIX_RESULTS
 
 from ._compiled import optimise
-from ._covariance import check_clusters, invert
+from ._covariance import check_clusters, invert_for
 from ._newton import TrustRegionNewton
 from ._replications import Bootstrap
 from ._scores import hessian, problem_of, total_weight
@@ -62,7 +62,8 @@ def bootstrap(
         A label for each unit, any integers: the units of a cluster share one weight.
     scheme : {"exponential", "multinomial"}
         Exponential weights (Bayesian bootstrap), with which every unit stays in; or counts from
-        drawing as many units as there are with replacement (Efron's bootstrap).
+        drawing as many units as there are with replacement (Efron's bootstrap). A replication
+        without any unit of some group fails: with groups of a few units take the former.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def bootstrap(
         labels = check_clusters(clusters, result.n_obs)
     num_clusters, labels = int(labels.max()) + 1, jnp.asarray(labels)
     flat = ravel_pytree(result.params)[0]
-    inverse = invert(hessian(result), result.param_names) * total_weight(result)
+    inverse = invert_for(result, hessian(result)) * total_weight(result)
     inverse = jnp.asarray(inverse, flat.dtype)
     sampled = _Sampled(problem, labels, num_clusters, scheme)
     keys = jax.random.split(key, num)

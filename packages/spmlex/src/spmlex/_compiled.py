@@ -82,6 +82,6 @@ def optimise(
     params, dynamic, _, count = lax.while_loop(proceeds, step, start)
     state = eqx.combine(dynamic, static)
     local = state.local
-    small = minimiser.norm(local.grad) <= minimiser.atol + minimiser.rtol * jnp.abs(local.f)
+    converged = state.terminate & (state.result == optx.RESULTS.successful)
     certified = local.aux.result == MIX_RESULTS.successful
-    return Optimum(params, local.aux, local.hess, small & certified & ~state.first, count)
+    return Optimum(params, local.aux, local.hess, converged & certified, count)

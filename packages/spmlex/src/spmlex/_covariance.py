@@ -3,8 +3,9 @@
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Float, Int
 
 from ._model import as_labels
@@ -69,12 +70,12 @@ def covariance(
     problem_of(result)
     groups = check_kind(kind, clusters, result.n_obs)
     if kind == "hessian":
-        return invert(hessian(result), result.param_names)
+        return invert_for(result, hessian(result))
     weights, units = unit_weights(result), np.asarray(scores(result), np.float64)
     if kind == "opg":
         cross = units.T @ (weights[:, None] * units)
-        return invert(cross, result.param_names, "sum of the scores' cross-products")
-    bread = invert(hessian(result), result.param_names)
+        return invert_for(result, cross, "sum of the scores' cross-products")
+    bread = invert_for(result, hessian(result))
     return sandwich(units @ bread, weights, groups)
 
 
@@ -182,12 +183,20 @@ def sandwich(
     return total.T @ total
 
 
+def invert_for(
+    result: "FitResult", matrix: Float[np.ndarray, "p p"], what: str = "information matrix"
+) -> Float[np.ndarray, "p p"]:
+    """Inverse of a matrix with a row for each parameter of a fit; see `invert`."""
+    return invert(matrix, result.param_names, result.probs.dtype, what)
+
+
 def invert(
     matrix: Float[np.ndarray, "p p"],
     names: tuple[str, ...],
+    dtype: DTypeLike,
     what: str = "information matrix",
 ) -> Float[np.ndarray, "p p"]:
-    """Inverse of a positive definite matrix.
+    """Inverse of a positive definite matrix, computed in a precision that may be below its own.
 
     Judged after scaling to a unit diagonal, so that the units of the parameters do not matter.
 
@@ -204,9 +213,9 @@ def invert(
     scale = np.sqrt(np.where(diagonal > 0, diagonal, max(np.abs(diagonal).max(), 1e-300)))
     eigval, eigvec = np.linalg.eigh(precise / np.outer(scale, scale))
     # Errors of second derivatives are some thousands of roundings: no more digits are left.
-    dtype = np.float64 if matrix.dtype == np.float64 else np.float32
-    if eigval[0] <= len(names) * float(np.finfo(dtype).eps) ** (2 / 3):
-        indefinite = eigval[0] < -len(names) * float(np.finfo(dtype).eps) ** (2 / 3)
+    least = len(names) * float(jnp.finfo(dtype).eps) ** (2 / 3)
+    if eigval[0] <= least:
+        indefinite = eigval[0] < -least
         raise SingularInformationError(
             f"The {what} is {'not positive definite' if indefinite else 'singular'} along "
             f"{describe_direction(eigvec[:, 0] / scale, names)}: the likelihood "

@@ -58,8 +58,12 @@ def fit(
     model : PyTree with a method `lclk(data, supp) -> (n, m)`
         See `profile_ll`. Its floating-point array leaves are where the search starts; a Python
         float is a constant. The search runs in the dtype that `lclk` returns.
-    data, supp, groups, weights
+    data, supp, groups
         See `profile_ll`.
+    weights : Float[ArrayLike, "n"], optional
+        Observation weights, not negative. Their scale does not move the estimates, but they are
+        taken as frequencies, so it counts in the log-likelihood and in all that follows from it:
+        standard errors other than `"robust"` and `"cluster"`, tests, and criteria.
     minimiser : optimistix.AbstractMinimiser, optional
         By default `TrustRegionNewton`, which converges on the norm of the gradient; with more than
         100 parameters `optimistix.BFGS`, which takes many more steps and less time there.
@@ -82,7 +86,10 @@ def fit(
     FitResult
         The estimated model and distribution, with the log-likelihood, the certificate of the inner
         problem and the gradient norm. `print` it. It is successful only where the largest entry of
-        the gradient of `profile_ll` is at most 100 √eps: 1.5e-6 in float64.
+        the gradient of `profile_ll` is at most 100 √eps, 1.5e-6 in float64: after
+        `TrustRegionNewton` the gradient over the root of the second derivative in each parameter,
+        which does not depend on the units of the parameters, and after others the gradient itself,
+        so that parameters should be of order one.
 
     Raises
     ------

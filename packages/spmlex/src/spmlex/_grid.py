@@ -120,12 +120,14 @@ def _gain(
     by_group = probs.reshape(probs.shape[0], -1)
     labels = jnp.zeros(n, int) if problem.groups is None else problem.groups.labels(n)
     log_mix = logsumexp(log_lik, b=by_group.T[labels], axis=1)
-    ratios = jnp.where((omega > 0)[:, None], jnp.exp(further - log_mix[:, None]), 0.0)
     own = labels[:, None] == jnp.arange(by_group.shape[1])[None, :]
     member = jnp.where(own, omega[:, None], 0.0)
     shares = jnp.sum(member, axis=0)
-    highest = jnp.max((member / shares[None, :]).T @ ratios, axis=1)
-    gain = jnp.maximum(jnp.log(highest), 0.0)
+    log_ratios = jnp.where((omega > 0)[:, None], further - log_mix[:, None], -jnp.inf)
+    # Ratios may overflow, on a grid that is far too coarse.
+    shift = jnp.maximum(jnp.max(log_ratios, axis=0), 0.0)
+    sums = (member / shares[None, :]).T @ jnp.exp(log_ratios - shift[None, :])
+    gain = jnp.maximum(jnp.max(jnp.log(sums) + shift[None, :], axis=1), 0.0)
     return gain @ (shares / jnp.sum(shares))
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PyTree, Scalar
 from mixsqpx import RESULTS as MIX_RESULTS
 
 from ._compiled import optimise
-from ._covariance import critical_value, std_errors
+from ._covariance import critical_value, std_errors, unit_weights
 from ._newton import AbstractExpandable, Expansion, TrustRegionNewton
 from ._profile import Profile
 from ._scores import problem_of, total_weight
@@ -74,23 +74,26 @@ def likelihood_ratio_test(restricted: "FitResult", full: "FitResult") -> Likelih
     Raises
     ------
     ValueError
-        If the fits differ in units, weights or grid, the full one has no more parameters, or a
-        smaller likelihood: then it is not the maximum, or the models are not nested.
+        If the fits differ in units, weights, groups or grid, the full one has no more parameters,
+        or a smaller likelihood: then it is not the maximum, or the models are not nested.
     RuntimeError
         If a fit has no data, or did not end at a stationary point.
     """
     problems = problem_of(restricted), problem_of(full)
-    sizes = [(fit.n_obs, tuple(fit.probs.shape), total_weight(fit)) for fit in (restricted, full)]
-    for what, one, other in zip(
-        ("units", "support points and groups", "total weight"), *sizes, strict=True
-    ):
+    sizes = [(fit.n_obs, tuple(fit.probs.shape)) for fit in (restricted, full)]
+    for what, one, other in zip(("units", "support points and groups"), *sizes, strict=True):
         if one != other:
             raise ValueError(
                 f"The fits differ in {what}: `restricted` has {one}, `full` has {other}. Fit both "
                 "to the same units on the same grid."
             )
-    if not eqx.tree_equal(problems[0].supp, problems[1].supp):
+    rounding = 8 * float(jnp.finfo(full.probs.dtype).eps)
+    if not eqx.tree_equal(*(p.supp for p in problems), rtol=rounding, atol=rounding):
         raise ValueError("The fits differ in their support points. Fit both on the same grid.")
+    if not np.array_equal(unit_weights(restricted), unit_weights(full)):
+        raise ValueError("The fits differ in the weights of units. Fit both with the same weights.")
+    if not eqx.tree_equal(*(p.groups for p in problems)):
+        raise ValueError("The fits differ in the groups of units. Fit both with the same groups.")
     df = full.estimates.size - restricted.estimates.size
     if df < 1:
         raise ValueError(

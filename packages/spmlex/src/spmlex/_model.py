@@ -12,8 +12,15 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 
 def as_arrays(tree: PyTree) -> PyTree:
-    """Turn NumPy arrays into JAX arrays, and leave everything else."""
-    return jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, tree)
+    """Turn NumPy arrays, and columns of data frames, into JAX arrays; leave everything else."""
+
+    def convert(x: Any) -> Any:
+        is_column = hasattr(x, "__array__") and getattr(x, "ndim", None) == 1
+        if isinstance(x, np.ndarray) or (is_column and not isinstance(x, jax.Array)):
+            return jnp.asarray(np.asarray(x))
+        return x
+
+    return jax.tree.map(convert, tree)
 
 
 def leading_length(tree: PyTree, name: str) -> int:
@@ -119,13 +126,18 @@ def as_weights(weights: Any, num_units: int, groups: "Groups | None" = None) -> 
 
     Raises
     ------
+    TypeError
+        For what is not numeric.
     ValueError
         For a wrong shape, and for a group without weight, where that can be seen before the
         numbers are computed.
     """
     if weights is None:
         return jnp.ones(num_units)
-    weights = jnp.asarray(weights)
+    try:
+        weights = jnp.asarray(weights)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`weights` cannot be made into a JAX array: {error}") from error
     if weights.shape != (num_units,):
         raise ValueError(
             f"`weights` must have one entry for each unit, shape ({num_units},), but its shape is "
@@ -169,7 +181,8 @@ def split_model(model: Any, free: PyTree[bool] | None) -> tuple[PyTree, PyTree]:
     Raises
     ------
     ValueError
-        If there is nothing to estimate, or `free` does not fit the model.
+        If there is nothing to estimate, `free` does not fit the model, or what is to be estimated
+        is empty or complex.
     """
     params, rest = eqx.partition(model, eqx.is_inexact_array)
     if free is not None:
@@ -185,15 +198,25 @@ def split_model(model: Any, free: PyTree[bool] | None) -> tuple[PyTree, PyTree]:
             "There is nothing to estimate: `model` has no leaf that is a floating-point array. "
             + ("; ".join(found) + ". Write `jnp.asarray(...)`." if found else "It has no leaf.")
         )
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if leaf.size == 0 or jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+            raise ValueError(
+                f"`{leaf_name(path)}` cannot be estimated: it is "
+                + ("empty." if leaf.size == 0 else "complex. Estimate two real arrays instead.")
+            )
     return params, rest
 
 
 def leaf_name(path: Any) -> str:
-    """Name of a leaf of a model, from its path: attributes and words after a dot, [k] else."""
+    """Name of a leaf of a model, from its path: attributes and words after a dot, [k] else.
+
+    No two leaves of a model have the same name.
+    """
     name = ""
     for key in path:
         word = getattr(key, "name", getattr(key, "key", None))
-        name += f".{word}" if isinstance(word, str) else jax.tree_util.keystr((key,))
+        is_word = isinstance(word, str) and not set(word) & set(".[]")
+        name += f".{word}" if is_word else jax.tree_util.keystr((key,))
     return name.lstrip(".") or "model"
 
 

@@ -4,6 +4,7 @@ import equinox as eqx
 import numpy as np
 
 from ._result import FitResult
+from ._scores import total_weight
 from ._solution import RESULTS
 
 
@@ -50,7 +51,7 @@ class MultistartResult(eqx.Module):
 
     def _tied(self, one: FitResult, other: FitResult) -> bool:
         tol = float(np.finfo(other.probs.dtype).eps) ** 0.5
-        return abs(one.loglik - other.loglik) <= tol * max(other.n_obs, abs(other.loglik))
+        return abs(one.loglik - other.loglik) <= tol * max(total_weight(other), abs(other.loglik))
 
     def __str__(self) -> str:
         optima: list[tuple[FitResult, int]] = []

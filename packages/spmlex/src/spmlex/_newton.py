@@ -51,6 +51,7 @@ class _NewtonState(eqx.Module):
     first: Bool[Array, ""]
     # Updated by accepted steps.
     local: Expansion
+    scaled: Float[Array, " p"]
     scale: Float[Array, " p"]
     # For termination.
     terminate: Bool[Array, ""]
@@ -70,9 +71,13 @@ class TrustRegionNewton(optx.AbstractMinimiser):
     The region is an ellipsoid, scaled by the largest second derivative seen in each parameter
     (Moré, 1978). A trial with any non-finite value or derivative is rejected and the region shrunk.
 
-    Converged means `norm(gradient) <= atol + rtol * |f|`, and nothing else does. Other ends are
-    `nonfinite`, for a start that cannot be evaluated, and `stagnation`, when no step can be told
-    from rounding and the gradient is still too large.
+    Converged means `norm(gradient / curvature) <= atol + rtol * |f|`, where `curvature` is the root
+    of each parameter's second derivative in absolute value, or one where that is zero: whatever the
+    units of the parameters, a gradient above rounding is seen, and one that is rounding is not
+    waited for. Where a parameter matters so little that its curvature is rounding as well, it is
+    enough that the gradient itself is as small and that no step promises a decrease above rounding.
+    Other ends are `nonfinite`, for a start that cannot be evaluated, and `stagnation`, when no step
+    can be told from rounding and the gradient is still too large.
 
     Attributes
     ----------
@@ -80,7 +85,7 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         Tolerances of the gradient, relative to the objective and absolute. The relative one is for
         the rounding of a large objective.
     norm : Callable
-        Norm of the gradient; the largest entry by default.
+        Norm of the gradient over the curvature; the largest entry by default.
 
     References
     ----------
@@ -97,6 +102,7 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         del fn, args, options, tags
         flat = ravel_pytree(y)[0]
         zero = jnp.zeros(f_struct.shape, f_struct.dtype)
+        infinite = jnp.full_like(flat, jnp.inf)
         aux = jax.tree.map(
             lambda x: jnp.zeros(x.shape, x.dtype) if isinstance(x, jax.ShapeDtypeStruct) else x,
             aux_struct,
@@ -107,7 +113,8 @@ class TrustRegionNewton(optx.AbstractMinimiser):
             predicted=zero,
             radius=jnp.ones_like(zero),
             first=jnp.array(True),
-            local=Expansion(zero, jnp.full_like(flat, jnp.inf), hess, aux),
+            local=Expansion(zero, infinite, hess, aux),
+            scaled=infinite,
             scale=jnp.zeros_like(flat),
             terminate=jnp.array(False),
             result=optx.RESULTS.successful,
@@ -133,8 +140,7 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         accept = finite & (state.first | jnp.where(tiny, closer, ratio > 1e-4))
 
         local, flat = lax.cond(accept, lambda: (new, state.trial), lambda: (old, current))
-        curvature = jnp.sqrt(jnp.abs(jnp.diagonal(local.hess)))
-        scale = jnp.maximum(state.scale, curvature)
+        scale = jnp.maximum(state.scale, jnp.sqrt(jnp.abs(jnp.diagonal(local.hess))))
         scale = jnp.where(scale > 0, scale, 1.0)
         taken = jnp.linalg.norm(scale * (state.trial - current))
         radius = jnp.where(
@@ -147,7 +153,10 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         step, predicted = _trust_region_step(
             local.grad / scale, local.hess / jnp.outer(scale, scale), radius
         )
-        small = self.norm(unravel(local.grad)) <= self.atol + self.rtol * jnp.abs(local.f)
+        tol = self.atol + self.rtol * jnp.abs(local.f)
+        scaled = local.grad / _curvature(local.hess)
+        idle = (self.norm(unravel(local.grad)) <= tol) & (predicted <= noise)
+        small = (self.norm(unravel(scaled)) <= tol) | idle
         stuck = ~accept & (tiny | (radius <= float(jnp.finfo(radius.dtype).eps)))
         result = optx.RESULTS.where(
             stuck & ~small & ~state.first,
@@ -161,6 +170,7 @@ class TrustRegionNewton(optx.AbstractMinimiser):
             radius=radius,
             first=jnp.array(False),
             local=local,
+            scaled=scaled,
             scale=scale,
             terminate=small | stuck,
             result=result,
@@ -176,6 +186,15 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         """Nothing to change: `y` and `aux` belong to the last accepted point."""
         del fn, args, options, state, tags, result
         return y, aux, {}
+
+
+def _curvature(hess: Float[Array, "p p"]) -> Float[Array, " p"]:
+    """Root of each second derivative in absolute value, one for zero.
+
+    A gradient divided by it does not depend on the units of the parameters.
+    """
+    diagonal = jnp.abs(jnp.diagonal(hess))
+    return jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0))
 
 
 def _expand(fn: Callable[[Array], tuple[Scalar, PyTree]], y: Float[Array, " p"]) -> Expansion:

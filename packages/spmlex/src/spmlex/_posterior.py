@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._covariance import unit_weights
 from ._model import as_arrays, leading_length, log_lik_of
-from ._scores import problem_of
+from ._scores import check_success, problem_of
 
 if TYPE_CHECKING:
     from ._result import FitResult
@@ -102,22 +102,31 @@ def posterior_mode(
         Where that would be NaN and the support does not hold floating-point numbers.
     """
     probs = posterior(result, data, groups)
-    unknown = jnp.isnan(probs[:, 0])
+    return pick(result.supp, jnp.argmax(probs, axis=1), jnp.isnan(probs[:, 0]))
 
-    def pick(x: Any) -> Any:
+
+def pick(supp: PyTree, points: Int[Array, " n"], unknown: Bool[Array, " n"]) -> PyTree:
+    """One support point for each unit, NaN for those of which nothing is known.
+
+    Raises
+    ------
+    ValueError
+        Where that would be NaN and the support does not hold floating-point numbers.
+    """
+
+    def of(x: Any) -> Any:
         if not eqx.is_array(x):
             return x
-        modes = x[jnp.argmax(probs, axis=1)]
         if eqx.is_inexact_array(x):
-            return jnp.where(unknown.reshape(-1, *[1] * (x.ndim - 1)), jnp.nan, modes)
+            return jnp.where(unknown.reshape(-1, *[1] * (x.ndim - 1)), jnp.nan, x[points])
         if unknown.any():
             raise ValueError(
                 f"Unit {int(jnp.argmax(unknown))} has data that cannot be used, and a support of "
-                f"{x.dtype} has no NaN for its mode. Leave such units out of `data`."
+                f"{x.dtype} has no NaN for it. Leave such units out of `data`."
             )
-        return modes
+        return x[points]
 
-    return jax.tree.map(pick, result.supp)
+    return jax.tree.map(of, supp)
 
 
 def posterior_quantile(
@@ -168,8 +177,9 @@ def posterior_quantile(
 
 def units_of(result: "FitResult", data: PyTree, groups: Any) -> tuple[PyTree, Float[Array, "u m"]]:
     """Data of units, and the masses that hold for each, or one row for all."""
-    problem = problem_of(result) if data is None else None
-    if problem is not None:
+    check_success(result)
+    if data is None:
+        problem = problem_of(result)
         if groups is not None:
             raise ValueError("`groups` are for new `data`; those of the sample are known.")
         if problem.groups is None:

@@ -121,6 +121,21 @@ def members_of(probs: Float[Array, "m *g"]) -> Int[np.ndarray, " k"]:
     return np.argsort(-mass, kind="stable")[:size]
 
 
+def check_success(result: "FitResult") -> None:
+    """Refuse a fit without estimates.
+
+    Raises
+    ------
+    RuntimeError
+        If the fit did not end at a stationary point.
+    """
+    if result.result != RESULTS.successful:
+        raise RuntimeError(
+            "The search did not end at a stationary point, so there is no estimate to work with. "
+            f"{RESULTS[result.result]}"
+        )
+
+
 def problem_of(result: "FitResult") -> Problem:
     """What was fitted.
 
@@ -129,11 +144,7 @@ def problem_of(result: "FitResult") -> Problem:
     RuntimeError
         If the fit has no data, or did not end at a stationary point.
     """
-    if result.result != RESULTS.successful:
-        raise RuntimeError(
-            "The search did not end at a stationary point, so there is no estimate to work with. "
-            f"{RESULTS[result.result]}"
-        )
+    check_success(result)
     if result.problem is None:
         raise RuntimeError(
             "This fit was loaded without its data, and this needs them: give `load` the data."

@@ -21,8 +21,9 @@ from ._profile import Profile, solve_profile
 from ._progress import Progress, Step
 from ._solution import RESULTS
 
-# A fit is successful only where the largest entry of the gradient is below this times sqrt(eps),
-# whatever the minimiser says: 1.5e-6 in float64. Not relative to the value, which depends on units.
+# A fit is successful only where the largest entry of the gradient, over the curvature where that is
+# known, is below this times sqrt(eps), whatever the minimiser says: 1.5e-6 in float64. Not relative
+# to the value, which depends on units.
 _SMALL_GRADIENT = 100.0
 # Trials rejected in a row after which a minimiser that has arrived is not waited for: near the
 # optimum changes of the value are rounding, and a line search that asks for more goes on for ever.
@@ -121,14 +122,33 @@ def search(
     gradient.
     """
     params, known, rows, result = _run(minimiser, problem, params, max_steps, progress)
-    profile, grad = _evaluate(problem, params) if known is None else known
-    grad_norm = _max_norm(grad)
-    if result == RESULTS.successful and profile.result != MIX_RESULTS.successful:
+    if known is None:
+        profile, grad = _evaluate(problem, params)
+        known = _Known(profile, grad, grad)
+    if result == RESULTS.successful and known.profile.result != MIX_RESULTS.successful:
         result = RESULTS.inner_problem_failed
-    if result == RESULTS.successful and not grad_norm <= _largest_gradient(profile):
+    if result == RESULTS.successful and not known.is_small:
         result = RESULTS.gradient_not_small
     history = dict(zip(Step._fields, map(np.asarray, zip(*rows, strict=True)), strict=True))
-    return Found(params, profile, grad_norm, history, result)
+    return Found(params, known.profile, _max_norm(known.grad), history, result)
+
+
+class _Known(NamedTuple):
+    """Inner optimum and gradient at an iterate.
+
+    `scaled` is the gradient over the curvature with our own minimiser, whose Hessian is at hand,
+    and the gradient itself with others.
+    """
+
+    profile: Profile
+    grad: PyTree
+    scaled: PyTree
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the gradient is that of an estimate."""
+        eps = float(jnp.finfo(self.profile.value.dtype).eps)
+        return _max_norm(self.scaled) <= _SMALL_GRADIENT * eps**0.5
 
 
 def _run(
@@ -137,16 +157,16 @@ def _run(
     params: PyTree,
     max_steps: int,
     progress: Progress,
-) -> tuple[PyTree, tuple[Profile, PyTree] | None, list[Step], RESULTS]:
+) -> tuple[PyTree, _Known | None, list[Step], RESULTS]:
     """All steps. Of a success with our own minimiser, inner optimum and gradient are known."""
     solves_ahead = isinstance(minimiser, TrustRegionNewton)
     here = _solve_at(problem, params, _flat(params)) if solves_ahead else problem
     state = _init(minimiser, here, params)
     rows: list[Step] = []
-    known = None
     while True:
         params, state, profile, step, end = _step(minimiser, here, params, state)
         grad = _gradient_of(state)
+        known = None if grad is None else _Known(profile, grad, getattr(state, "scaled", grad))
         rows.append(
             Step(
                 value=float(profile.value),
@@ -159,23 +179,15 @@ def _run(
         progress.update(rows[-1])
         if not np.isfinite(rows[0].value) or (end.nonfinite and len(rows) == 1):
             return params, None, rows, RESULTS.not_finite_at_start
-        if end.failed:
+        arrived = known is not None and known.is_small
+        if end.failed and (end.nonfinite or not arrived):
             return params, None, rows, RESULTS.minimiser_failed
-        if solves_ahead:
-            known = (profile, grad)
-        if end.done:
-            return params, known, rows, RESULTS.successful
-        if rows[-1].grad_norm <= _largest_gradient(profile) and _stands_still(rows):
-            return params, None, rows, RESULTS.successful
+        if end.done or end.failed or (arrived and _stands_still(rows)):
+            return params, known if solves_ahead else None, rows, RESULTS.successful
         if len(rows) == max_steps:
             return params, None, rows, RESULTS.fit_max_steps_reached
         problem = problem_from(profile, problem)
         here = _solve_at(problem, params, state.trial) if solves_ahead else problem
-
-
-def _largest_gradient(profile: Profile) -> float:
-    """Largest entry of the gradient that an estimate may have."""
-    return _SMALL_GRADIENT * float(jnp.finfo(profile.value.dtype).eps) ** 0.5
 
 
 def _stands_still(rows: list[Step]) -> bool:

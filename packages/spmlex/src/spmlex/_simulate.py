@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PyTree
 
-from ._model import as_arrays, leading_length, take
-from ._posterior import posterior, units_of
+from ._model import as_arrays, leading_length
+from ._posterior import pick, posterior, units_of
 
 if TYPE_CHECKING:
     from ._result import FitResult
@@ -38,18 +39,23 @@ def sample_latent(
     Returns
     -------
     PyTree
-        As the support, with the n units in place of the m points.
+        As the support, with the n units in place of the m points; given their data, NaN where
+        `posterior` is.
 
     Raises
     ------
+    TypeError
+        For a `key` that is no key.
     ValueError, RuntimeError
-        As `posterior`.
+        As `posterior_mode`.
     """
+    if not eqx.is_array(key):
+        raise TypeError(f"`key` must be a key such as `jax.random.key(0)`, but it is {key!r}.")
     units, own = units_of(result, data, groups)
     probs = posterior(result, data, groups) if given_data else own
     num_units = leading_length(units, "data")
     points = jax.random.categorical(key, jnp.log(probs), axis=1, shape=(num_units,))
-    return take(result.supp, points)
+    return pick(result.supp, points, jnp.broadcast_to(jnp.isnan(probs[:, 0]), points.shape))
 
 
 def simulate(

@@ -94,7 +94,14 @@ def _look_at_start(
     nearby = jax.tree.map(
         lambda x: x + 0.01 * (1 + jnp.abs(x)) if eqx.is_inexact_array(x) else x, model
     )
-    alone = nearby.lclk(take(data, units), take(supp, points))
+    try:
+        alone = nearby.lclk(take(data, units), take(supp, points))
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(
+            "`lclk` works on all units and support points, but fails where the first of each is "
+            "left out. What has an entry for each of them belongs in `data` or `supp`, not in the "
+            f"model. What it raised: {error}"
+        ) from error
     together = log_lik_of(nearby, data, supp)[units, points]
     entangled = jnp.asarray(True)
     if jnp.shape(alone) == together.shape:

@@ -56,7 +56,7 @@ def summary(
     std_errs, reason = _std_errors(result, kind, clusters)
     numbers: dict[str | tuple[str, str], np.ndarray] = {ESTIMATE: estimates}
     header = _header(result)
-    notes = grid_notes(result)
+    notes = grid_notes(result) + _weight_notes(result, kind)
     if std_errs is None:
         header.append(("Standard errors", "none"))
         notes.append(f"No standard errors: {reason}")
@@ -136,6 +136,7 @@ def compare(
     notes = []
     for label, fit in fits.items():
         std_errs, reason = _std_errors(fit, kind, clusters)
+        notes += [f"{label}: {note}" for note in _weight_notes(fit, kind)]
         if std_errs is None:
             notes.append(f"No standard errors of {label}: {reason}")
             std_errs = np.full(fit.estimates.size, np.nan)
@@ -187,6 +188,18 @@ def _std_errors(
         return np.asarray(std_errors(result, kind, clusters)), ""
     except RuntimeError as error:
         return None, str(error)
+
+
+def _weight_notes(result: "FitResult", kind: str) -> list[str]:
+    """That the scale of the weights counts, where it is not that of the number of units."""
+    total = float(result.stats["total_weight"])
+    if kind not in ("hessian", "opg") or total >= 0.5 * result.n_obs:
+        return []
+    return [
+        f"The weights sum to {total:.6g}, with {result.n_obs} units. They are taken as "
+        f"frequencies: likelihood and standard errors are those of {total:.6g} units. If only "
+        "their ratios mean something, rescale them to a mean of one, or ask for kind='robust'."
+    ]
 
 
 def _header(result: "FitResult") -> list[tuple[str, str]]:

@@ -233,7 +233,7 @@ def test_data_inside_of_the_model():
         def lclk(self, data, supp):
             return data + self.theta + self.shift[:, None]
 
-    model = Shifted(jnp.array(0.0), np.arange(12))
+    model = Shifted(jnp.array(0.0), np.arange(12.0))
     with raises(ValueError, "`lclk` works on all units", "belongs in `data`", "shapes"):
         fit(model, jnp.asarray(ELL), POINTS)
 

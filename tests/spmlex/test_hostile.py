@@ -76,7 +76,9 @@ def test_columns_of_a_data_frame_are_what_they_hold():
     import pandas as pd
 
     frame = pd.DataFrame(np.asarray(DATA["x"][:, :, 0]), columns=["a", "b", "c"])
-    column = FunctionModel(jnp.array(0.5), lambda b, d, supp: -((d["a"][:, None] - b * supp) ** 2))
+    column = FunctionModel(
+        jnp.array(0.5), lambda b, d, supp: -((d["a"][:, None] - b * supp[None, :]) ** 2)
+    )
     by_frame = fit(column, {"a": frame["a"]}, SUPP)
     by_array = fit(column, {"a": DATA["x"][:, 0, 0]}, SUPP)
     assert by_frame.loglik == by_array.loglik

@@ -103,9 +103,13 @@ def positive_share(model, data, supp):
 def test_average_of_what_is_undefined_where_there_is_no_mass(result):
     empty = np.asarray(result.probs) == 0
     defined = result.average(lambda model, data, supp: supp**2 * model.coef[1])
-    holes = jnp.where(empty, jnp.nan, 0.0)
-    for added in (holes, jnp.broadcast_to(holes, (NUM_UNITS, NUM_POINTS))):
-        found = result.average(lambda model, data, supp, a=added: a + supp**2 * model.coef[1])
+    hole = jnp.where(empty, jnp.nan, 0.0)
+    for holes in (hole, jnp.broadcast_to(hole, (NUM_UNITS, NUM_POINTS))):
+
+        def function(model, data, supp, holes=holes):
+            return jnp.broadcast_to(supp**2 * model.coef[1], holes.shape) + holes
+
+        found = result.average(function)
         np.testing.assert_allclose(found.value, defined.value, rtol=1e-12)
         np.testing.assert_allclose(found.std_errors, defined.std_errors, rtol=1e-12)
 
@@ -215,12 +219,15 @@ def test_grid_gap_where_likelihood_ratios_overflow():
 
     rng = np.random.default_rng(0)
     y = rng.choice([-4.0, 4.0], (60, 1)) + rng.normal(size=(60, 200))
-    model = spmlex.FunctionModel(
-        jnp.zeros(()), lambda b, y, v: -0.5 * jnp.sum((y[:, None] - b - v[None, :, None]) ** 2, 2)
-    )
-    supp = jnp.array([-8.0, 0.0, 8.0])
+    data = {"x": rng.normal(size=(60, 200)), "y": y}
+
+    def lclk(slope, data, supp):
+        error = data["y"] - slope * data["x"]
+        return -0.5 * jnp.sum((error[:, None, :] - supp[None, :, None]) ** 2, axis=2)
+
+    model = spmlex.FunctionModel(jnp.zeros(()), lclk)
     for groups in (None, np.arange(60) % 2):
-        fit = spmlex.fit(model, y, supp, groups=groups)
+        fit = spmlex.fit(model, data, jnp.array([-8.0, 0.0, 8.0]), groups=groups)
         # exp of that is infinite. A unit misses 200 · 4²/2 nats, but for its own noise.
         assert spmlex.grid_gap(fit) == pytest.approx(1600, rel=0.1)
         assert "The grid is coarse" in str(fit)

@@ -164,7 +164,7 @@ def test_weights_that_sum_to_one_are_noted():
     assert "shares: " + words in " ".join(str(compare({"shares": result})).split())
     # There the scale does not matter, and counts above one are what weights are for.
     assert words not in " ".join(str(result.summary(kind="robust")).split())
-    assert "The weights sum" not in str(fit(*PROBLEM, weights=np.full(200, 3)))
+    assert "The weights sum" not in str(fit(*PROBLEM, weights=np.full(200, 3.0)))
 
 
 def test_a_coarse_grid_is_noted(monkeypatch):

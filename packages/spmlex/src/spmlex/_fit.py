@@ -238,7 +238,7 @@ def _default_minimiser(num_params: int, double: bool) -> optx.AbstractMinimiser:
     if num_params > _NEWTON_MOST:
         tol = 1e-9 if double else 1e-5
         return optx.BFGS(rtol=tol, atol=tol)
-    return TrustRegionNewton() if double else TrustRegionNewton(rtol=1e-6, atol=1e-4)
+    return TrustRegionNewton() if double else TrustRegionNewton(rtol=1e-6, atol=1e-5)
 
 
 def _run(task: _Task, model: Any, report: Progress) -> FitResult:

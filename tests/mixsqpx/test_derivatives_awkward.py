@@ -48,6 +48,44 @@ def test_duplicated_columns_give_the_solution_of_least_norm(mode):
         np.testing.assert_allclose(one, exact, rtol=0, atol=tol * (1 + size))
 
 
+@pytest.mark.parametrize("weight", [1.0, 1e-6, 1e-10, 1e-14])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_unit_with_a_component_of_its_own(weight, dtype):
+    # An outlier. Its component has 1/ω on the diagonal of H, 1e17 with the smallest weight, beside
+    # which a singular value is not to be judged: the others move as if it were not there.
+    rng = np.random.default_rng(3)
+    y, means = 2 * rng.normal(size=1000), np.array([-2.0, 0.0, 2.0])
+    others = -0.5 * (y[:, None] - means[None, :]) ** 2
+    ell = np.full((1001, 4), -700.0)
+    ell[:-1, :3], ell[-1, 3] = others, 0.0
+    tangent = rng.normal(size=ell.shape)
+    weights = np.append(np.ones(1000), weight)
+
+    def moved(ell, tangent, weights):
+        args = arrays(ell, tangent, weights, dtype=dtype)
+        return jax.jvp(lambda ell: solve(ell, args[2], None).probs, args[:1], args[1:2])[1]
+
+    found = np.asarray(moved(ell, tangent, weights), float)
+    alone = np.asarray(moved(others, tangent[:-1, :3], np.ones(1000)), float)
+    assert np.abs(alone).max() > 0.01
+    # The share of the outlier, and errors of a system whose condition is some hundreds.
+    share = weight / weights.sum()
+    tol = 2 * share * np.abs(alone).max() + 1e3 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(found[:3], alone, rtol=0, atol=tol)
+    assert abs(found.sum()) <= 1e3 * float(np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_derivatives_in_weights_of_any_scale(scale):
+    base = planted()
+    ell, weights = arrays(base.log_lik, base.weights)
+    by_weights = jax.grad(lambda weights: solve(ell, weights, None).objective)
+    expected = by_weights(weights)
+    np.testing.assert_allclose(
+        by_weights(weights * scale) * scale, expected, rtol=1e-10, atol=1e-12
+    )
+
+
 @pytest.mark.parametrize("name", ["EM", "MixSQP"])
 def test_components_of_no_mass_to_speak_of_are_not_active(name):
     """EM drives no mass to zero, and at a start like this the gap is small from the first."""

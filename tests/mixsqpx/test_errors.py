@@ -149,6 +149,34 @@ def test_one_bad_weighting_of_a_shared_matrix(name):
         check_solved(GOOD.log_lik, weights[i], jax.tree.map(lambda x, i=i: x[i], batch))
 
 
+@pytest.mark.parametrize("shape", [(40, 12), (400, 30)])
+def test_a_unit_of_nan_alone_is_not_called_one_without_likelihood(shape):
+    # Of a larger matrix XLA's maximum of such a row is -inf on CPU.
+    import mixsqpx
+
+    ell = np.random.default_rng(5).normal(size=shape)
+    for value, says in ((np.nan, "holds NaN"), (-np.inf, "zero likelihood")):
+        with pytest.raises(ValueError, match=rf"(?s){says}.* unit at fault: 3 "):
+            mixsqpx.mixsolve(jnp.asarray(ell).at[3].set(value))
+
+
+@pytest.mark.parametrize("name", ["nan", "negative_weight"])
+def test_no_derivative_of_what_is_not_there(name):
+    log_lik, weights, *_ = faults()[name]
+    for output in ("probs", "objective"):
+
+        def of(log_lik, weights, output=output):
+            return jnp.sum(getattr(solve(log_lik, weights, None, throw=False), output))
+
+        by_log_lik, by_weights = jax.grad(of, argnums=(0, 1))(*map(jnp.asarray, (log_lik, weights)))
+        assert np.all(np.isnan(by_log_lik[:5]))
+        assert np.all(np.isnan(by_weights))
+        # Of what is there it is the same as with `throw`.
+        args = tuple(map(jnp.asarray, (GOOD.log_lik, GOOD.weights)))
+        expected = jax.grad(lambda *a, of=output: jnp.sum(getattr(solve(*a, None), of)))(*args)
+        np.testing.assert_array_equal(jax.grad(of)(*args), expected)
+
+
 def test_errors_of_a_gradient():
     *args, _, _, _ = faults()["nan"]
 
@@ -169,6 +197,8 @@ def test_what_is_no_fault():
     check_solved(ell, weights, solve(ell, weights, INIT * (1 + 1e-12)))
     for scale in (1e300, 1e-300):
         check_solved(GOOD.log_lik, GOOD.weights, solve(GOOD.log_lik, scale * GOOD.weights, INIT))
+    # A start that was rounded to single precision.
+    check_solved(GOOD.log_lik, None, solve(GOOD.log_lik, None, jnp.asarray(INIT, jnp.float32)))
 
 
 # ---- what is known without looking at a number ---------------------------------------------------

@@ -141,6 +141,41 @@ def test_unit_without_likelihood():
     np.testing.assert_array_equal(mixsqpx.posterior(*args)[:-1], np.eye(M)[[0] * (N - 1)])
 
 
+def test_units_of_no_weight_do_not_overflow():
+    import mixsqpx
+
+    # The second component is a thousand nats above the mixture, for a unit that does not count.
+    ell, weights = jnp.array([[0.0, -1.0], [0.0, -2.0], [-1000.0, 0.0]]), jnp.array([1.0, 1.0, 0.0])
+    probs = mixsqpx.mixsolve(ell, weights).probs
+    np.testing.assert_array_equal(probs, [1.0, 0.0])
+    assert abs(float(mixsqpx.optimality_gap(ell, probs, weights))) <= rounding(2, 2)
+    other = np.exp([-1.0, -2.0])
+    expected = [[1.0, other.mean()], [other.mean(), (other**2).mean()]]
+    np.testing.assert_allclose(mixsqpx.hessian(ell, probs, weights), expected, rtol=1e-15)
+    # Nor do their posteriors have derivatives that are not finite.
+    posterior = jax.jacrev(lambda ell: mixsqpx.posterior(ell, probs))(ell)
+    np.testing.assert_array_equal(posterior, np.zeros((3, 2, 3, 2)))
+
+
+def test_posteriors_of_unusable_units():
+    import mixsqpx
+
+    ell = jnp.array([[0.0, 1.0], [jnp.nan, 0.0], [0.0, jnp.inf], [-jnp.inf, -jnp.inf]])
+    found = mixsqpx.posterior(ell, jnp.array([0.5, 0.5]))
+    np.testing.assert_allclose(found[0], np.exp([0.0, 1.0]) / np.exp([0.0, 1.0]).sum(), rtol=1e-15)
+    assert np.all(np.isnan(found[1:]))
+
+
+def test_the_gap_of_proportions_in_single_precision():
+    import mixsqpx
+
+    ell = jnp.asarray(np.random.default_rng(8).normal(size=(200, 30)))
+    probs = mixsqpx.mixsolve(ell.astype(jnp.float32)).probs
+    # The sum is off one by rounding, and the gap is what single precision leaves.
+    assert abs(float(mixsqpx.optimality_gap(ell, probs))) <= 1e-5
+    assert np.isnan(mixsqpx.optimality_gap(ell, probs.astype(float) * (1 + 1e-6)))
+
+
 # ---- derivatives of the pieces -------------------------------------------------------------------
 
 

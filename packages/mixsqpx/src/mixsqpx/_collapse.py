@@ -47,8 +47,9 @@ def collapse(
     if not (np.all(omega >= 0) and np.all(np.isfinite(omega)) and omega.any()):
         return None
     size = 1 << (key.size - 1).bit_length()
-    # In double precision, since a sum of n numbers one by one would lose much of a single one.
-    total = np.bincount(member, omega, minlength=size)
+    # In double precision, since a sum of n numbers one by one would lose much of a single one. Only
+    # their ratios matter, and their sum may be too large for a number.
+    total = np.bincount(member, omega / omega.max(), minlength=size)
     distinct, usable = _gather(log_lik, jnp.asarray(np.resize(first, size)), jnp.asarray(member))
     return (distinct, jnp.asarray(total, log_lik.dtype)) if usable else None
 

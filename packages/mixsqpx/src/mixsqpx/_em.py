@@ -2,11 +2,12 @@
 
 from typing import ClassVar
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._problem import MixProblem, largest
-from ._solver import AbstractMixSolver, MixState, excess, unevaluated
+from ._solver import AbstractMixSolver, MixState, as_python, excess, unevaluated
 
 
 class EM(AbstractMixSolver):
@@ -22,7 +23,7 @@ class EM(AbstractMixSolver):
         See `AbstractMixSolver`.
     """
 
-    gap_tol: float | None = None
+    gap_tol: float | None = eqx.field(default=None, static=True, converter=as_python)
     starts_anywhere: ClassVar[bool] = False
 
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from ._inputs import as_problem_arrays
+from ._inputs import as_problem_arrays, simplex_tolerance
 from ._problem import normalise_weights
 
 
@@ -74,7 +74,12 @@ def _ratios(
 ) -> tuple[Float[Array, " n"], Float[Array, "n m"]]:
     """Normalised weights, and density ratios aᵢⱼ/uᵢ of each component to the mixture."""
     omega = normalise_weights(weights, log_lik.shape[0], log_lik.dtype)
-    lik = jnp.exp(_scaled(log_lik, probs, weights)[0])
+    scaled = _scaled(log_lik, probs, weights)[0]
+    if weights is not None:
+        # Cut off far from overflow, which a weight of zero would not undo.
+        largest = 0.25 * math.log(jnp.finfo(scaled.dtype).max)
+        scaled = jnp.where((weights == 0)[:, None], jnp.minimum(scaled, largest), scaled)
+    lik = jnp.exp(scaled)
     mix = jnp.where((probs > 0)[None, :], lik, 0.0) @ probs
     return omega, lik / mix[:, None]
 
@@ -96,13 +101,15 @@ def optimality_gap(
     Float[Array, ""]
         A bound on f(p) - min f, in nats per unit weight, for p on the simplex; +inf if a unit has
         zero likelihood under p. NaN for a p that is not there: with a negative entry, or a sum
-        that is off one by more than the square root of the machine precision.
+        that is off one by more than the square root of the machine precision, that of the dtype in
+        which p is given.
     """
+    given = probs
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
+    tol = simplex_tolerance(given, log_lik.dtype)
     omega, ratios = _ratios(log_lik, probs, weights)
     slopes = omega @ ratios
     # A maximum alone does not promise to pass a NaN on.
-    tol = float(jnp.finfo(probs.dtype).eps) ** 0.5
     on_simplex = jnp.all(probs >= 0) & (jnp.abs(jnp.sum(probs) - 1) <= tol)
     broken = jnp.any(jnp.isnan(slopes)) | ~on_simplex
     gap = jnp.where(broken, jnp.nan, jnp.log(jnp.max(slopes)))
@@ -142,14 +149,15 @@ def posterior(
     Parameters
     ----------
     log_lik, probs, weights
-        As for `objective`. Only which weights are zero matters.
+        As for `objective`; of the weights only the shape is looked at.
 
     Returns
     -------
     Float[Array, "n m"]
-        Rows sum to one; rows of zero weight are NaN if their data are unusable.
+        Rows sum to one; those of units whose data are unusable are NaN.
     """
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
-    inside = (probs > 0)[None, :]
-    ratios = _ratios(log_lik, probs, None)[1]
-    return jnp.where(inside, ratios, 0.0) * probs[None, :]
+    usable = is_usable(log_lik, probs)[:, None]
+    counts = usable & (probs > 0)[None, :]
+    joint = jnp.exp(_scaled(jnp.where(counts, log_lik, -jnp.inf), probs, None)[0]) * probs[None, :]
+    return joint / jnp.where(usable, jnp.sum(joint, axis=1, keepdims=True), jnp.nan)

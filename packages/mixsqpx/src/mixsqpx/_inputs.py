@@ -4,6 +4,7 @@ from typing import Any
 
 import jax.core
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 
@@ -57,6 +58,13 @@ def _as_vector(value: Any, name: str, length: int, what: str, dtype: Any) -> Arr
             f"its shape is {vector.shape}."
         )
     return vector.astype(dtype)
+
+
+def simplex_tolerance(given: Any, dtype: DTypeLike) -> float:
+    """How far from one the sum of proportions may be by rounding: theirs, or that of a dtype."""
+    own = getattr(given, "dtype", dtype)
+    dtypes = (own, dtype) if jnp.issubdtype(own, jnp.floating) else (dtype,)
+    return max(float(jnp.finfo(each).eps) for each in dtypes) ** 0.5
 
 
 def is_concrete(*arrays: Any) -> bool:

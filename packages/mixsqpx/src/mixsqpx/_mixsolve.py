@@ -22,6 +22,8 @@ from ._throw import raise_on_failure
 from .implicit import attach_objective, attach_probs, on_active
 
 _DEFAULT_SOLVER = MixSQP()
+# How far the sum of `init` may be from one: the solution of a problem in single precision may be.
+_INIT_TOL = float(np.finfo(np.float32).eps) ** 0.5
 
 
 def mixsolve(
@@ -107,6 +109,12 @@ def mixsolve(
         return probs, attach_objective(log_lik, weights, kept, solution.objective)
 
     probs, objective = on_active(attach, solution.probs, log_lik.shape[0], log_lik, weights)
+    if not throw:
+        # After faulty input there is no derivative either: NaN, and zero times any number else.
+        finite = jnp.where(jnp.isfinite(log_lik), log_lik, 0.0)
+        finite = jnp.sum(finite / log_lik.size) + jnp.sum(weights / log_lik.shape[0])
+        nothing = jnp.where(jnp.isnan(solution.objective), jnp.nan, 0.0) * finite
+        probs, objective = probs + nothing, objective + nothing
     return MixSolution(
         probs, objective, solution.gap, solution.gradient, solution.result, solution.stats
     )
@@ -123,8 +131,7 @@ def _solve(
     """Solve without derivatives and without raising."""
     problem, fault, unit = build_problem(log_lik, weights)
     if init is not None:
-        tol = float(jnp.finfo(init.dtype).eps) ** 0.5
-        feasible = jnp.all(init >= 0) & (jnp.abs(jnp.sum(init) - 1) <= tol)
+        feasible = jnp.all(init >= 0) & (jnp.abs(jnp.sum(init) - 1) <= _INIT_TOL)
         fault = RESULTS.where(
             (fault == RESULTS.successful) & ~feasible, RESULTS.infeasible_init, fault
         )

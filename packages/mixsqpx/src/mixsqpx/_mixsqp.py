@@ -3,6 +3,7 @@
 from functools import partial
 from typing import ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ from ._blocks import Block, fold_blocks
 from ._ladder import ladder, rung_for
 from ._problem import MixProblem, largest
 from ._qp import solve_qp
-from ._solver import AbstractMixSolver, MixState, excess, iterate, unevaluated
+from ._solver import AbstractMixSolver, MixState, as_python, excess, iterate, unevaluated
 
 # Components of the first iterate, and how much worse than more of them they may be, in nats.
 _NUM_START = 8
@@ -64,7 +65,7 @@ class MixSQP(AbstractMixSolver):
         See `AbstractMixSolver`.
     """
 
-    gap_tol: float | None = None
+    gap_tol: float | None = eqx.field(default=None, static=True, converter=as_python)
     starts_anywhere: ClassVar[bool] = True
 
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:

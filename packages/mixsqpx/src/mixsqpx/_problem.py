@@ -74,7 +74,8 @@ def normalise_weights(
         return jnp.full((num_units,), 1.0 / num_units, dtype)
     root = 2.0 ** (jnp.finfo(weights.dtype).maxexp // 2)
     weights = jnp.where(jnp.max(weights) > root, weights / root, weights)
-    scaled = weights / jnp.max(weights)
+    # The scale cancels, and so does its derivative, which would square it.
+    scaled = weights / lax.stop_gradient(jnp.max(weights))
     return scaled / jnp.sum(scaled)
 
 
@@ -113,7 +114,8 @@ def build_problem(
 
     # A number for each unit, zero for no fault, and one maximum: with the matrix a constant of the
     # program and a batch of weights, XLA would fold logical reductions for many seconds.
-    fault = jnp.where(row_max == -jnp.inf, 1, jnp.where(usable, 0, 2))
+    impossible = ~jnp.isnan(mean) & (row_max == -jnp.inf)
+    fault = jnp.where(usable, 0, jnp.where(impossible, 1, 2))
     if weights is not None:
         fault = jnp.where(weights != 0, fault, 0)
         fault = jnp.where((weights >= 0) & (weights < jnp.inf), fault, 3)

@@ -18,7 +18,10 @@ class RESULTS(lx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "No further progress is possible in this precision, and the optimality gap is still above "
         "`gap_tol`. Use float64, or loosen `gap_tol` of the solver; a start of EM may hold no zero."
     )
-    nonfinite = "The solver met a value that is not finite. Rescale `weights`, or use float64."
+    nonfinite = (
+        "The solver met a value that is not finite. Rescale `weights`, or use float64; a start of "
+        "EM has to explain every unit."
+    )
     invalid_log_lik = (
         "`log_lik` holds NaN or +inf. Log-likelihoods must be finite, or -inf for a likelihood of "
         "zero."

@@ -1,10 +1,11 @@
 """What a solver is, and the one loop that drives every solver to a certificate."""
 
 import abc
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
@@ -63,6 +64,11 @@ def excess(
     are: slopes below `slack` say nothing.
     """
     return jnp.where(probs > 0, gradient - jnp.maximum(probs, slack), -1.0)
+
+
+def as_python(number: Any) -> Any:
+    """A number of NumPy as one of Python, which can be compared and hashed; all else as it is."""
+    return number.item() if isinstance(number, np.number) else number
 
 
 class AbstractMixSolver(eqx.Module):

@@ -21,7 +21,14 @@ from ._functions import is_usable, objective
 from ._ladder import ladder, rung_for
 from ._problem import normalise_weights
 
-__all__ = ["active_size", "attach_objective", "attach_probs", "normalise_weights", "on_active"]
+__all__ = [
+    "active_size",
+    "attach_objective",
+    "attach_probs",
+    "normalise_weights",
+    "on_active",
+    "solve_active",
+]
 
 T = TypeVar("T")
 
@@ -97,8 +104,8 @@ def attach_probs(
     """Optimal proportions, differentiable in the data.
 
     On the active set A = {j: pⱼ > 0} the optimum solves r_A(ℓ, ω, p) = 1 with
-    rⱼ = Σᵢ ωᵢ aᵢⱼ/uᵢ, and ∂r/∂p = -H, so H_AA dp_A = d(r_A at fixed p); of several solutions the
-    one of least norm. The columns have to include A.
+    rⱼ = Σᵢ ωᵢ aᵢⱼ/uᵢ, and ∂r/∂p = -H, so H_AA dp_A = d(r_A at fixed p); see `solve_active`. The
+    columns have to include A.
     """
     del log_lik, weights
     return probs
@@ -156,9 +163,33 @@ def _move(
     d_ell = jnp.where(active[None, :] & usable[:, None], d_log_lik, 0.0)
     rhs = jax.jvp(sums, (ell, weights), (d_ell, d_weights))[1]
     omega, ratios = density_ratios(ell, weights)
-    # Rows and columns outside A are zero, and so is the solution of least norm there.
-    hess = lx.MatrixLinearOperator(ratios.T @ (omega[:, None] * ratios))
-    return lx.linear_solve(hess, jnp.where(active, rhs, 0.0), lx.SVD(), throw=False).value
+    # Rows and columns outside A are zero.
+    return solve_active(ratios.T @ (omega[:, None] * ratios), jnp.where(active, rhs, 0.0))
+
+
+def solve_active(hess: Float[Array, "k k"], rhs: Float[Array, " k"]) -> Float[Array, " k"]:
+    """Solution of H x = b on the active components, zero elsewhere.
+
+    Singular values are judged after scaling to a unit diagonal: a component that one unit i has for
+    itself has a diagonal of 1/ωᵢ, beside which all the others would count for nothing. Of several
+    solutions this is the one of least norm in these units.
+
+    Parameters
+    ----------
+    hess : Float[Array, "k k"]
+        H, positive semi-definite; rows and columns of other components are zero.
+    rhs : Float[Array, "k"]
+        b, zero there too.
+
+    Returns
+    -------
+    Float[Array, "k"]
+        x.
+    """
+    diagonal = lax.stop_gradient(jnp.diagonal(hess))
+    scale = jnp.where(diagonal > 0, lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0)), 0.0)
+    operator = lx.MatrixLinearOperator(scale[:, None] * hess * scale[None, :])
+    return scale * lx.linear_solve(operator, scale * rhs, lx.SVD(), throw=False).value
 
 
 @jax.custom_jvp

@@ -127,16 +127,20 @@ def delta(
     total = by_theta + np.einsum("gqk,gkp->qp", by_masses, response)
     by_own = np.stack(
         [
-            rows @ np.linalg.pinv(hess, rcond=_cutoff(hess), hermitian=True)
+            rows @ _pseudo_inverse(hess)
             for rows, hess in zip(by_masses, np.asarray(linear.hess_probs), strict=True)
         ]
     )
     return Estimate(value, _cov(result, linear, groups, kind, total, by_masses, by_own))
 
 
-def _cutoff(hess: np.ndarray) -> float:
-    """Below this, relative to the largest, an eigenvalue is rounding: as in ∂p/∂θ."""
-    return float(np.finfo(hess.dtype).eps) * hess.shape[0]
+def _pseudo_inverse(hess: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
+    """Of the Hessian in the masses, scaled and cut off as for ∂p/∂θ, by `solve_active`."""
+    diagonal = np.diagonal(hess)
+    scale = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1)), 0)
+    both = np.outer(scale, scale)
+    cutoff = float(np.finfo(hess.dtype).eps) * hess.shape[0]
+    return both * np.linalg.pinv(both * hess, rcond=cutoff, hermitian=True)
 
 
 def _cov(

@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
 from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
-from mixsqpx.implicit import normalise_weights, on_active
+from mixsqpx.implicit import normalise_weights, on_active, solve_active
 
 from ._model import Groups, log_lik_of, replace_units, take
 from ._profile import Profile
@@ -87,7 +86,8 @@ def expand_profile(
             total = lax.fori_loop(
                 0, num_chunks, lambda k, sums: jax.tree.map(jnp.add, sums, of_chunk(k)), zero
             )
-        response = jax.vmap(_solve, in_axes=(0, 1), out_axes=1)(total.hess_probs, total.cross)
+        solve = jax.vmap(solve_active, in_axes=(None, 0))
+        response = jax.vmap(solve, in_axes=(0, 1), out_axes=1)(total.hess_probs, total.cross)
         hess = total.direct - jnp.einsum("pgk,qgk->pq", total.cross, response)
         return total.grad, 0.5 * (hess + hess.T)
 
@@ -130,10 +130,3 @@ def _sum(
     direct, cross = lax.map(push, jnp.eye(flat.size, dtype=flat.dtype))
     hess_probs = jax.vmap(lambda omega: ratios.T @ (omega[:, None] * ratios), in_axes=1)(member)
     return _Sums(grad, direct, cross, hess_probs)
-
-
-def _solve(hess: Float[Array, "k k"], rhs: Float[Array, "p k"]) -> Float[Array, "p k"]:
-    """Solutions of least norm: rows and columns outside of the active points are zero."""
-    operator = lx.MatrixLinearOperator(hess)
-    solve = lambda one: lx.linear_solve(operator, one, lx.SVD(), throw=False).value  # noqa: E731
-    return jax.vmap(solve)(rhs)

@@ -156,7 +156,8 @@ class TrustRegionNewton(optx.AbstractMinimiser):
         tol = self.atol + self.rtol * jnp.abs(local.f)
         scaled = local.grad / _curvature(local.hess)
         idle = (self.norm(unravel(local.grad)) <= tol) & (predicted <= noise)
-        small = (self.norm(unravel(scaled)) <= tol) | idle
+        scaled = jnp.where(idle, local.grad, scaled)
+        small = self.norm(unravel(scaled)) <= tol
         stuck = ~accept & (tiny | (radius <= float(jnp.finfo(radius.dtype).eps)))
         result = optx.RESULTS.where(
             stuck & ~small & ~state.first,

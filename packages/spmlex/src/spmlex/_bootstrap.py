@@ -14,6 +14,7 @@ from mixsqpx import RESULTS as MIX_RESULTS
 
 from ._compiled import optimise
 from ._covariance import check_clusters, invert_for
+from ._model import check_key
 from ._newton import TrustRegionNewton
 from ._replications import Bootstrap
 from ._scores import hessian, problem_of, total_weight
@@ -87,8 +88,7 @@ def bootstrap(
     problem = problem_of(result)
     if isinstance(num, bool) or not isinstance(num, int | np.integer) or num < 2:
         raise ValueError(f"`num` must be an integer of at least 2, but it is {num!r}.")
-    if not eqx.is_array(key):
-        raise TypeError(f"`key` must be a key such as `jax.random.key(0)`, but it is {key!r}.")
+    check_key(key)
     if scheme not in SCHEMES:
         raise ValueError(
             f"`scheme` must be one of {', '.join(map(repr, SCHEMES))}, not {scheme!r}."

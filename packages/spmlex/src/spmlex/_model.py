@@ -55,6 +55,12 @@ def leading_length(tree: PyTree, name: str) -> int:
     return length
 
 
+def check_key(key: Any) -> None:
+    """Raise a TypeError for a key that is none."""
+    if not eqx.is_array(key):
+        raise TypeError(f"`key` must be a key such as `jax.random.key(0)`, but it is {key!r}.")
+
+
 def check_model(model: Any) -> Callable:
     """The `lclk` method of a model.
 

@@ -2,13 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PyTree
 
-from ._model import as_arrays, leading_length
+from ._model import as_arrays, check_key, leading_length
 from ._posterior import pick, posterior, units_of
 
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ def sample_latent(
     ValueError, RuntimeError
         As `posterior_mode`.
     """
-    if not eqx.is_array(key):
-        raise TypeError(f"`key` must be a key such as `jax.random.key(0)`, but it is {key!r}.")
+    check_key(key)
     units, own = units_of(result, data, groups)
     probs = posterior(result, data, groups) if given_data else own
     num_units = leading_length(units, "data")
@@ -89,7 +87,7 @@ def simulate(
     Raises
     ------
     TypeError
-        If the model has no method `sample`.
+        If the model has no method `sample`, and for a `key` that is no key.
     ValueError, RuntimeError
         As `posterior`.
     """
@@ -100,6 +98,7 @@ def simulate(
             "draws outcomes given the latent variable. Add one to the model's class, or draw "
             "latent variables alone by `sample_latent`."
         )
+    check_key(key)
     of_latent, of_outcomes = jax.random.split(key)
     latent = sample_latent(result, of_latent, data, groups)
     units = units_of(result, data, groups)[0]

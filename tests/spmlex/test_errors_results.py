@@ -32,6 +32,15 @@ def flat():
     return fit(WithNuisance(MODEL.beta, MODEL.log_sd, jnp.array(3.0)), DATA, SUPP)
 
 
+class Drawable(eqx.Module):
+    def sample(self, key, data, latent):
+        return latent
+
+
+def drawable(result):
+    return eqx.tree_at(lambda r: r.model, result, Drawable())
+
+
 def square(model, probs):
     return model.beta**2
 
@@ -122,6 +131,7 @@ def test_separation_shows_in_the_standard_error():
          "`function` must return an array, not dict"),
         (lambda r: r.simulate(KEY), TypeError, "no method `sample"),
         (lambda r: spmlex.sample_latent(r, 0), TypeError, r"`key` must be.*it is 0"),
+        (lambda r: drawable(r).simulate(0), TypeError, r"`key` must be.*it is 0"),
         (lambda r: r.bootstrap(0), TypeError, r"`key` must be.*it is 0"),
     ],
 )  # fmt: skip

@@ -279,8 +279,6 @@ def test_draws(result, grouped, problem):
     able = eqx.tree_at(
         lambda r: r.model, result, Sampling(result.model.coef, result.model.log_std_e)
     )
-    with pytest.raises(TypeError, match="`key` must be.*it is 0"):
-        spmlex.simulate(able, 0)
     outcomes = np.asarray(spmlex.simulate(able, key, many))
     mean = float(result.probs @ problem.supp) * np.array([1.0, *result.estimates[:2]])
     # Standard deviations of the outcomes are 5 at most: 0.03 for the mean.

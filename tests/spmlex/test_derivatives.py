@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from spmlex import profile_ll
+from spmlex import FunctionModel, profile_ll
 
 from .helpers import central_differences, flatten, profile_hessians
 from .test_profile import PROBLEMS, ROUNDING, SOLVE, VALUE_AND_GRAD
@@ -230,6 +230,15 @@ def test_units_without_weight_may_hold_anything(panel):
     (value, _), grad = graded(panel.model, spoiled, panel.supp, weights=weights)
     assert value == expected
     assert_close(grad.beta, expected_grad.beta, 1e-12)
+    infinite = FunctionModel(panel.model, infinite_beyond_1000)
+    far = {**panel.data, "y": panel.data["y"].at[3, 0].set(1e6)}
+    (value, _), grad = graded(infinite, far, panel.supp, weights=weights)
+    assert value == expected
+    assert_close(grad.params.beta, expected_grad.beta, 1e-12)
+
+
+def infinite_beyond_1000(model, data, supp):
+    return jnp.where(data["y"][:, :1] > 1e3, jnp.inf, model.lclk(data, supp))
 
 
 def test_scores_move_with_the_weights(panel):

@@ -88,9 +88,21 @@ def test_bad_kinds_and_clusters(result, kind, clusters, message):
         result.cov(kind, clusters)
 
 
+def test_clusters_without_weight_do_not_count(weights, weighted):
+    assert (weights == 0).any()
+    clusters = (weights == 0).astype(int)
+    with pytest.raises(ValueError, match="has the label 0 alone among the units with weight"):
+        weighted.cov("cluster", clusters)
+    with pytest.raises(ValueError, match="has the label 0 alone among the units with weight"):
+        weighted.bootstrap(jax.random.key(0), num=2, clusters=clusters)
+
+
 def test_no_level(result):
     with pytest.raises(ValueError, match="`level` must be between 0 and 1"):
         result.conf_int(95.0)
+    # The quantile of 1 - 5.6e-17, which is one in double precision.
+    width = np.diff(result.conf_int(1 - 2.0**-53), axis=1)[:, 0]
+    np.testing.assert_allclose(width / result.std_errors(), 2 * 8.29, rtol=0, atol=0.01)
 
 
 def test_collinear_regressors_are_named():
@@ -105,6 +117,8 @@ def test_collinear_regressors_are_named():
         result.cov()
     with pytest.raises(spmlex.SingularInformationError, match="cross-products is singular along"):
         result.cov("opg")
+    with pytest.raises(spmlex.SingularInformationError, match="units are too few for it"):
+        result.delta(lambda model, probs: model.beta, kind="opg")
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -139,6 +153,11 @@ def test_indefinite_information_is_named():
     )
     with pytest.raises(SingularInformationError, match="not finite at b"):
         invert(np.array([[1.0, 0.0], [0.0, np.nan]]), ("a", "b"), np.float64)
+    # A direction in which no parameter stands out.
+    num = 450
+    spread = num * np.eye(num) - np.ones((num, num))
+    with pytest.raises(SingularInformationError, match=r"singular along 0\.05\*p0 .* and others"):
+        invert(spread, tuple(f"p{k}" for k in range(num)), np.float64)
 
 
 def test_no_standard_errors_without_an_optimum(problem):

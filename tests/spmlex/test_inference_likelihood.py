@@ -194,6 +194,18 @@ def result_args(result):
     return result.problem.data, result.supp
 
 
+def test_an_end_that_cannot_be_reached_has_a_reason():
+    """Far out and near the estimate the curve is there, and where it crosses it is not."""
+    from spmlex._likelihood_ratio import _find_end
+
+    def curve(value):
+        return math.nan if 0.3 < value < 1.9 else value**2
+
+    end, reason = _find_end(curve, 0.0, 2.0, 1.0)
+    assert math.isnan(end)
+    assert reason == "the search for the other parameters fails inside of the bracket of this end"
+
+
 def test_profile_interval_without_an_end():
     import spmlex
 

@@ -82,6 +82,15 @@ def test_posterior_of_units_without_weight_or_likelihood(problem):
         spmlex.sample_latent(result, jax.random.PRNGKey(0), given_data=True),
     ):
         np.testing.assert_array_equal(np.isfinite(values), known)
+    # A likelihood that is infinite at some points is no better.
+    broken = spmlex.FunctionModel(problem.model, infinite_above_90)
+    infinite = spmlex.fit(broken, problem.data.at[7].set(99.0), problem.supp, weights=weights)
+    np.testing.assert_array_equal(np.isnan(infinite.posterior()).all(axis=1), ~known)
+    np.testing.assert_array_equal(np.isnan(infinite.posterior_mode()), ~known)
+    np.testing.assert_array_equal(np.isnan(infinite.posterior_quantile(0.5)), ~known)
+    # A level that no sum of masses resolves is that of the first point with mass.
+    least = problem.supp[np.argmax(np.asarray(infinite.probs) > 0)]
+    np.testing.assert_array_equal(infinite.posterior_quantile(1e-300)[:7], least)
     # An integer cannot be NaN.
     model = spmlex.FunctionModel(problem.model, lambda m, d, s: m.lclk(d, s.astype(d.dtype)))
     counted = spmlex.fit(model, data, jnp.arange(-12, 13), weights=weights)
@@ -93,6 +102,25 @@ def test_posterior_of_units_without_weight_or_likelihood(problem):
     # The fits differ by their tolerances.
     np.testing.assert_allclose(share[0].value, share[1].value, rtol=1e-8)
     np.testing.assert_allclose(share[0].std_errors, share[1].std_errors, rtol=1e-6)
+
+
+def infinite_above_90(model, data, supp):
+    infinite = (data[:, :1] > 90) & (supp[None, :] > 1)
+    return jnp.where(infinite, jnp.inf, model.lclk(data, supp))
+
+
+def test_what_cannot_vary_has_no_standard_error(result, grouped, problem):
+    """Not NaN by a variance that is a rounding error below zero."""
+    import spmlex
+
+    for fit in (result, grouped):
+        for kind in ("hessian", "opg", "robust"):
+            total = fit.delta(lambda model, probs: jnp.sum(probs, axis=0), kind=kind)
+            # Rounding of an influence that is zero, summed over the units.
+            assert (total.std_errors <= 1e-12).all()
+    # A distribution on one point is all that the model may have.
+    one = spmlex.fit(problem.model, problem.data, jnp.array([0.5]))
+    assert one.average(lambda model, data, supp: supp).std_errors == 0.0
 
 
 def positive_share(model, data, supp):

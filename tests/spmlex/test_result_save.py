@@ -38,8 +38,8 @@ def path(tmp_path):
     return tmp_path / "factor.npz"
 
 
-def without_problem(result):
-    return eqx.tree_at(lambda r: r.problem, result, None)
+def without_data(result):
+    return eqx.tree_at(lambda r: r.problem.data, result, None)
 
 
 def test_another_process_reads_it(path):
@@ -68,8 +68,8 @@ print(result)
 
 def test_all_is_there(path):
     read = load(path, LIKE_IT)
-    assert read.problem is None
-    assert eqx.tree_equal(read, without_problem(fitted()))
+    assert read.problem.data is None
+    assert eqx.tree_equal(read, without_data(fitted()))
     assert read.param_names == fitted().param_names
     assert plot_distribution(read).get_xlabel() == "Latent variable v"
     assert plot_history(read).get_xlabel() == "Iteration"
@@ -101,9 +101,9 @@ def test_what_looks_at_units_asks_for_the_data(path):
     ("model", "message"),
     [
         (
-            FactorModel(jnp.zeros(3), jnp.zeros(3, jnp.float32)),
+            FactorModel(jnp.zeros(3), jnp.zeros(3, int)),
             r"`model.coef` is float64\[2\] in the file and float64\[3\] in the model given; "
-            r"`model.log_std_e` is float64\[3\] in the file and float32\[3\] in the model given",
+            r"`model.log_std_e` is float64\[3\] in the file and int64\[3\] in the model given",
         ),
         (
             UnitEffect(jnp.zeros(2), jnp.zeros(())),
@@ -119,6 +119,33 @@ def test_what_looks_at_units_asks_for_the_data(path):
 def test_another_model_is_refused(path, model, message):
     with pytest.raises(ValueError, match="of another model than `model`: " + message):
         load(path, model)
+
+
+def test_a_start_in_single_precision_is_one(path):
+    single = FactorModel(jnp.zeros(2, jnp.float32), np.zeros(3))  # pyright: ignore[reportArgumentType]
+    assert eqx.tree_equal(load(path, single), load(path, LIKE_IT))
+
+
+def test_weights_and_groups_stay_when_saved_without_data(tmp_path):
+    weights = 1.0 + np.arange(200) % 3
+    for options in ({"groups": np.arange(200) % 2}, {"weights": weights}):
+        result = fit(*PROBLEM, **options)
+        result.save(tmp_path / "one.npz")
+        load(tmp_path / "one.npz", LIKE_IT).save(tmp_path / "two.npz")
+        again = load(tmp_path / "two.npz", LIKE_IT, data=PROBLEM.data)
+        np.testing.assert_array_equal(again.std_errors(), result.std_errors())
+
+
+def test_a_file_in_double_precision_where_jax_is_single(path):
+    program = f"""
+import jax.numpy as jnp, spmlex
+from tests.spmlex.models import FactorModel
+spmlex.load({str(path)!r}, FactorModel(jnp.zeros(2), jnp.zeros(3)))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "The file is of a fit in float64, but JAX is in single precision here" in ran.stderr
 
 
 def test_other_data_are_refused(path):
@@ -146,7 +173,7 @@ def test_groups_weights_and_a_support_of_two_arrays(tmp_path):
     result = fit(model, data, supp, groups=groups, weights=weights)
     result.save(tmp_path / "saved")
     read = load(tmp_path / "saved", model, data=data)
-    assert eqx.tree_equal(without_problem(read), without_problem(result))
+    assert eqx.tree_equal(without_data(read), without_data(result))
     np.testing.assert_array_equal(read.std_errors("robust"), result.std_errors("robust"))
 
 
@@ -185,7 +212,7 @@ def test_function_models(tmp_path):
         return FactorModel(params["coef"], params["log_std"]).lclk(data, supp)
 
     start = FunctionModel({"coef": LIKE_IT.coef, "log_std": LIKE_IT.log_std_e}, lclk)
-    result = without_problem(fitted())
+    result = without_data(fitted())
     params = {"coef": result.model.coef, "log_std": result.model.log_std_e}
     model = FunctionModel(params, lclk)
     result = eqx.tree_at(lambda r: (r.model, r.params), result, (model, model))

@@ -129,7 +129,7 @@ def test_without_standard_errors():
     assert ("Standard errors", "none") in table.header
     assert ("Converged", "NO") in table.header
     assert "the search did not end at a stationary point" in " ".join(str(table).split())
-    without_data = dataclasses.replace(fitted(), problem=None)
+    without_data = eqx.tree_at(lambda r: r.problem.data, fitted(), None)
     words = " ".join(str(without_data).split())
     assert "No standard errors:" in words
     assert "give `load` the data" in words
@@ -159,12 +159,17 @@ def test_singular_information():
 def test_weights_that_sum_to_one_are_noted():
     shares = np.full(200, 1 / 200)
     result = fit(*PROBLEM, weights=shares)
-    words = "The weights sum to 1, with 200 units."
-    assert words in " ".join(str(result).split())
-    assert "shares: " + words in " ".join(str(compare({"shares": result})).split())
-    # There the scale does not matter, and counts above one are what weights are for.
-    assert words not in " ".join(str(result.summary(kind="robust")).split())
-    assert "The weights sum" not in str(fit(*PROBLEM, weights=np.full(200, 3.0)))
+    words = "The weights of 200 units sum to 1. They are taken as frequencies: likelihood, criteria"
+    assert f"{words} and standard errors are" in " ".join(str(result).split())
+    assert f"shares: {words}" in " ".join(str(compare({"shares": result})).split())
+    # The scale does not matter for these standard errors, but for all else.
+    robust = " ".join(str(result.summary(kind="robust")).split())
+    assert words.replace("likelihood, criteria", "likelihood and criteria are") in robust
+    # Sampling weights that sum to the population, but not counts, and not a selection.
+    many = 20.0 + 0.5 * (np.arange(200) % 2)
+    assert "The weights of 200 units sum to 4050." in str(fit(*PROBLEM, weights=many))
+    for counts in (np.full(200, 3.0), (np.arange(200) % 3 == 0).astype(float)):
+        assert "The weights" not in str(fit(*PROBLEM, weights=counts))
 
 
 def test_a_coarse_grid_is_noted(monkeypatch):
@@ -178,19 +183,19 @@ def test_a_coarse_grid_is_noted(monkeypatch):
     assert list(table.numbers)[1] == "std. err."
 
 
-def test_a_short_grid_is_noted():
+@pytest.mark.parametrize("num_points", [25, 97])
+def test_a_short_grid_is_noted(num_points):
     model, data, _ = PROBLEM
-    short = fit(model, data, jnp.linspace(-2.0, 4.0, 25))
+    short = fit(model, data, jnp.linspace(-2.0, 4.0, num_points))
     assert short.result == RESULTS.successful
     assert min(short.probs[0], short.probs[-1]) > 0.1
     text = " ".join(str(short).split())
-    gain = float(text.split("beyond its ends could add up to ")[1].split()[0])
-    # A bound on what one more point at either end brings, and not a wild one.
-    step = 6.0 / 24
-    longer = fit(short.model, data, jnp.linspace(-2.0 - step, 4.0 + step, 27))
-    assert longer.loglik - short.loglik > 2.0
-    held = profile_ll(short.model, data, longer.supp)[0] * -short.n_obs
-    assert held - short.loglik <= gain * (1 + 5e-3)  # printed with three digits
+    gain = float(text.split("masses beyond its ends would add ")[1].split()[0])
+    # What a grid of three times the width brings, whatever the distance between its points. Of
+    # these the note looks at ten on each side, and then at three digits: 12.4 for 12.4 and 12.5.
+    wide = jnp.linspace(-8.0, 10.0, 3 * num_points - 2)
+    held = profile_ll(short.model, data, wide)[0] * -short.n_obs
+    assert held - short.loglik == pytest.approx(gain, rel=0.05)
     # Nothing is said where the model is not defined there.
     walled = fit(FunctionModel(model, _only_within), data, short.supp)
     assert walled.loglik == pytest.approx(short.loglik, rel=1e-12)
@@ -200,6 +205,16 @@ def test_a_short_grid_is_noted():
 def _only_within(model, data, supp):
     log_lik = model.lclk(data, supp)
     return jnp.where((supp >= -2.0) & (supp <= 4.0), log_lik, jnp.nan)
+
+
+def test_headings_of_levels():
+    columns = fitted().summary(level=0.99999).columns
+    assert columns[-2:] == ("[5e-06", "0.999995]")
+
+
+def test_names_that_are_one_as_text():
+    with pytest.raises(ValueError, match=r"Two names in `results` are one as text: \[1, '1'\]"):
+        compare({1: fitted(), "1": restricted()})  # pyright: ignore[reportArgumentType]
 
 
 def test_html():
@@ -247,6 +262,24 @@ def test_latex_escapes_everything():
     line = table.to_latex().splitlines()[4]
     expected = r"\textbackslash{}\{x\}\textasciitilde{}\textasciicircum{}\#\$\_"
     assert line == expected + r" & \textless{}-1 \\"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("-1.5", "$-1.5$"),
+        ("1.5", "1.5"),
+        ("1.23e-05", r"$1.23 \times 10^{-5}$"),
+        ("-4.0e+12", r"$-4.0 \times 10^{12}$"),
+        ("(8e-14)", r"$(8 \times 10^{-14})$"),
+        ("nan", "nan"),
+        ("2e-x", "2e-x"),
+    ],
+)
+def test_latex_of_numbers(text, expected):
+    table = Table("", (), ("a",), ((Row("λσ₁", (text,)),),), (), {}, ())
+    line = table.to_latex().splitlines()[4]
+    assert line == rf"$\lambda$$\sigma$$_1$ & {expected} \\"
 
 
 def test_frame():

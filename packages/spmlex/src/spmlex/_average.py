@@ -11,7 +11,14 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from ._covariance import check_kind, critical_value, invert_for, sandwich, unit_weights
+from ._covariance import (
+    check_kind,
+    critical_value,
+    invert_for,
+    invert_opg,
+    sandwich,
+    unit_weights,
+)
 from ._model import replace_units
 from ._scores import hessian, linearisation, problem_of, total_weight
 
@@ -40,7 +47,8 @@ class Estimate(eqx.Module):
     @property
     def std_errors(self) -> Float[np.ndarray, "..."]:
         """Standard errors, in the shape of `value`."""
-        return np.sqrt(np.diagonal(self.cov)).reshape(self.value.shape)
+        variances = np.maximum(np.diagonal(self.cov), 0.0)  # zero may be a rounding error below
+        return np.sqrt(variances).reshape(self.value.shape)
 
     def conf_int(self, level: float = 0.95) -> Float[np.ndarray, "... 2"]:
         """Normal confidence intervals: lower and upper ends on the last axis."""
@@ -99,7 +107,7 @@ def delta(
         If the fit has no data, or did not end at a stationary point.
     """
     problem = problem_of(result)
-    groups = check_kind(kind, clusters, result.n_obs)
+    groups = check_kind(kind, clusters, result)
     flat, unravel = ravel_pytree(result.params)
 
     def of(flat: Array, probs: Array) -> Array:
@@ -114,8 +122,8 @@ def delta(
     by_probs = np.asarray(by_probs, np.float64).reshape(value.size, result.probs.shape[0], -1)
     linear, members = linearisation(result)
     by_masses = np.moveaxis(by_probs[:, members], 2, 0)
-    active = np.asarray(result.probs).reshape(result.probs.shape[0], -1)[members].T > 0
-    by_masses = np.where(active[:, None, :], by_masses, 0.0)
+    masses = np.asarray(result.probs, np.float64).reshape(result.probs.shape[0], -1)[members].T
+    by_masses = np.where(masses[:, None, :] > 0, by_masses, 0.0)
     if not np.isfinite(value).all():
         raise ValueError("`function` is not finite at the estimates.")
     if not (np.isfinite(by_theta).all() and np.isfinite(by_masses).all()):
@@ -123,6 +131,9 @@ def delta(
             "`function` has a derivative that is not finite at the estimates: it must be smooth "
             "there."
         )
+    # Masses sum to one, so that a constant does not matter; without it H⁺ alone is the covariance.
+    centred = by_masses - np.einsum("gqk,gk->gq", by_masses, masses)[:, :, None]
+    by_masses = np.where(masses[:, None, :] > 0, centred, 0.0)
     response = np.asarray(linear.response, np.float64)
     total = by_theta + np.einsum("gqk,gkp->qp", by_masses, response)
     by_own = np.stack(
@@ -152,21 +163,18 @@ def _cov(
     by_masses: Float[np.ndarray, "g q k"],
     by_own: Float[np.ndarray, "g q k"],
 ) -> Float[np.ndarray, "q q"]:
-    """Covariance of a function from its derivatives: total in θ, and in the masses at given θ."""
+    """Covariance of a function from its derivatives: total in θ, and in the masses at given θ.
+
+    Those in the masses have a mean of zero over the distribution.
+    """
     weights, labels = unit_weights(result), np.asarray(linear.labels)
     shares = np.bincount(labels, weights)
     ratios, scores = (np.asarray(x, np.float64) for x in (linear.ratios, linear.scores))
-    if kind == "opg":
-        cross = scores.T @ (weights[:, None] * scores)
-        bread = invert_for(result, cross, "sum of the scores' cross-products")
-    else:
-        bread = invert_for(result, hessian(result))
+    bread = invert_opg(result, scores) if kind == "opg" else invert_for(result, hessian(result))
     if kind in ("hessian", "opg"):
         cov = by_theta @ bread @ by_theta.T
-        # rows H⁺ rowsᵀ - (rows p)(rows p)ᵀ, the latter as H⁺ 1 = p on the active points.
         for rows, own, share in zip(by_masses, by_own, shares, strict=True):
-            along = own.sum(axis=1)
-            cov = cov + (own @ rows.T - np.outer(along, along)) / share
+            cov = cov + own @ rows.T / share
         return cov
     influences = scores @ bread @ by_theta.T
     influences = (
@@ -196,8 +204,8 @@ def average(
     function : Callable
         `function(model, data, supp)` returns an array (n, m, ...) of values of each unit at each
         support point, or (m, ...) where units do not matter. Where n and m make it ambiguous it is
-        taken as the former. It may be undefined where there is no mass; units of no weight have the
-        data of one that counts.
+        taken as the former. Its values may be undefined where there is no mass, but not its
+        derivatives in the parameters; units of no weight have the data of one that counts.
     kind, clusters
         See `covariance`.
 

@@ -95,7 +95,7 @@ def bootstrap(
         )
     labels = np.arange(result.n_obs)
     if clusters is not None:
-        labels = check_clusters(clusters, result.n_obs)
+        labels = check_clusters(clusters, result)
     num_clusters, labels = int(labels.max()) + 1, jnp.asarray(labels)
     flat = ravel_pytree(result.params)[0]
     inverse = invert_for(result, hessian(result)) * total_weight(result)

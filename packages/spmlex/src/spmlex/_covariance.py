@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 KINDS = ("hessian", "opg", "robust", "cluster")
 
+_CURVES_UP = "the likelihood curves the wrong way there, so this is not a maximum. Start elsewhere."
+_NOT_TOLD_APART = (
+    "the likelihood does not tell the parameters apart in that direction. Hold one of them fixed "
+    "(`free`, which holds whole leaves), leave out what is collinear, or look for an outcome that "
+    "is fitted exactly."
+)
+
 
 class SingularInformationError(RuntimeError):
     """The information matrix has no positive definite inverse; the message says along what."""
@@ -57,7 +64,7 @@ def covariance(
     ------
     ValueError
         For an unknown kind, and for clusters that are missing, superfluous, of a wrong shape or
-        dtype, or only one.
+        dtype, or only one that has weight.
     SingularInformationError
         A RuntimeError, if the information is singular or indefinite.
     RuntimeError
@@ -68,13 +75,12 @@ def covariance(
     Murphy & van der Vaart (2000), On profile likelihood, JASA 95, 449-465.
     """
     problem_of(result)
-    groups = check_kind(kind, clusters, result.n_obs)
+    groups = check_kind(kind, clusters, result)
     if kind == "hessian":
         return invert_for(result, hessian(result))
     weights, units = unit_weights(result), np.asarray(scores(result), np.float64)
     if kind == "opg":
-        cross = units.T @ (weights[:, None] * units)
-        return invert_for(result, cross, "sum of the scores' cross-products")
+        return invert_opg(result, units)
     bread = invert_for(result, hessian(result))
     return sandwich(units @ bread, weights, groups)
 
@@ -123,16 +129,16 @@ def critical_value(level: float) -> float:
     """
     if not 0 < level < 1:
         raise ValueError(f"`level` must be between 0 and 1, such as 0.95, but it is {level!r}.")
-    return NormalDist().inv_cdf(0.5 + level / 2)
+    return -NormalDist().inv_cdf((1 - level) / 2)
 
 
 def unit_weights(result: "FitResult") -> Float[np.ndarray, " n"]:
     """Weights as they were given, ones for none."""
-    weights = problem_of(result).weights
+    weights = result.problem.weights
     return np.ones(result.n_obs) if weights is None else np.asarray(weights, np.float64)
 
 
-def check_kind(kind: str, clusters: Any, num_units: int) -> Int[np.ndarray, " n"] | None:
+def check_kind(kind: str, clusters: Any, result: "FitResult") -> Int[np.ndarray, " n"] | None:
     """Clusters numbered from zero, None without.
 
     Raises
@@ -148,25 +154,25 @@ def check_kind(kind: str, clusters: Any, num_units: int) -> Int[np.ndarray, " n"
         return None
     if clusters is None:
         raise ValueError("`clusters` are needed for kind='cluster': a label for each unit.")
-    return check_clusters(clusters, num_units)
+    return check_clusters(clusters, result)
 
 
-def check_clusters(clusters: Any, num_units: int) -> Int[np.ndarray, " n"]:
+def check_clusters(clusters: Any, result: "FitResult") -> Int[np.ndarray, " n"]:
     """Clusters numbered from zero.
 
     Raises
     ------
     ValueError
-        For a wrong shape or dtype, or a single cluster.
+        For a wrong shape or dtype, or a single cluster that has weight.
     """
-    labels = as_labels(clusters, num_units, "clusters")
-    found, numbers = np.unique(labels, return_inverse=True)
+    labels = as_labels(clusters, result.n_obs, "clusters")
+    found = np.unique(labels[unit_weights(result) > 0])
     if found.size == 1:
         raise ValueError(
-            f"`clusters` has the label {found[0]} alone. The spread between clusters takes two at "
-            "least, and many for a good estimate."
+            f"`clusters` has the label {found[0]} alone among the units with weight. The spread "
+            "between clusters takes two at least, and many for a good estimate."
         )
-    return numbers
+    return np.unique(labels, return_inverse=True)[1]
 
 
 def sandwich(
@@ -184,10 +190,22 @@ def sandwich(
 
 
 def invert_for(
-    result: "FitResult", matrix: Float[np.ndarray, "p p"], what: str = "information matrix"
+    result: "FitResult", matrix: Float[np.ndarray, "p p"], **wording: str
 ) -> Float[np.ndarray, "p p"]:
     """Inverse of a matrix with a row for each parameter of a fit; see `invert`."""
-    return invert(matrix, result.param_names, result.probs.dtype, what)
+    return invert(matrix, result.param_names, result.probs.dtype, **wording)
+
+
+def invert_opg(result: "FitResult", units: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "p p"]:
+    """Covariance of kind `"opg"`, from the scores."""
+    cross = units.T @ (unit_weights(result)[:, None] * units)
+    return invert_for(
+        result,
+        cross,
+        what="sum of the scores' cross-products",
+        singular="units are too few for it, or their scores are collinear. Take another kind, such "
+        "as 'hessian'.",
+    )
 
 
 def invert(
@@ -195,6 +213,7 @@ def invert(
     names: tuple[str, ...],
     dtype: DTypeLike,
     what: str = "information matrix",
+    singular: str = _NOT_TOLD_APART,
 ) -> Float[np.ndarray, "p p"]:
     """Inverse of a positive definite matrix, computed in a precision that may be below its own.
 
@@ -218,14 +237,8 @@ def invert(
         indefinite = eigval[0] < -least
         raise SingularInformationError(
             f"The {what} is {'not positive definite' if indefinite else 'singular'} along "
-            f"{describe_direction(eigvec[:, 0] / scale, names)}: the likelihood "
-            + (
-                "curves the wrong way there, so this is not a maximum. Start elsewhere."
-                if indefinite
-                else "does not tell the parameters apart in that direction. Hold one of them fixed "
-                "(`free`, which holds whole leaves), leave out what is collinear, or look for an "
-                "outcome that is fitted exactly."
-            )
+            f"{describe_direction(eigvec[:, 0] / scale, names)}: "
+            f"{_CURVES_UP if indefinite else singular}"
         )
     inverse = (eigvec / eigval) @ eigvec.T
     return inverse / np.outer(scale, scale)
@@ -236,7 +249,7 @@ def describe_direction(vector: Float[np.ndarray, " p"], names: tuple[str, ...]) 
     vector = vector / np.linalg.norm(vector)
     # Rounded, so that those that are equal but for rounding keep their order.
     order = np.argsort(-np.abs(vector).round(6), kind="stable")
-    order = [k for k in order if abs(vector[k]) >= 0.05]
+    order = [k for k in order if abs(vector[k]) >= 0.05 * abs(vector).max()]
     vector = vector * np.sign(vector[order[0]])
     terms = [f"{'-' if vector[k] < 0 else '+'} {abs(vector[k]):.2f}*{names[k]}" for k in order[:6]]
     text = " ".join(terms).removeprefix("+ ")

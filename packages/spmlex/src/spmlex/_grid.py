@@ -4,8 +4,11 @@ from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, PyTree
+
+from mixsqpx import RESULTS as MIX_RESULTS
 
 from ._model import log_lik_of, replace_units
 from ._scores import problem_of, total_weight
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 COARSE = 0.1
 # Nats of the whole log-likelihood: what a likelihood-ratio test at 5% would notice.
 _SHORT = 2.0
+# Points looked at beyond each end, from the spacing there to the width of the grid.
+_NUM_BEYOND = 10
 
 
 def grid_gap(result: "FitResult") -> float:
@@ -67,9 +72,10 @@ def grid_notes(result: "FitResult") -> list[str]:
     """What a table should say about the grid: nothing, unless points outside of it are missed."""
     supp, problem = result.supp, result.problem
     usable = eqx.is_inexact_array(supp) and supp.ndim == 1 and supp.size > 1
-    if not usable or problem is None or result.result != RESULTS.successful:
+    if not usable or problem.data is None or result.result != RESULTS.successful:
         return []
-    between, beyond = map(float, _grid_gaps(problem, result.params, result.probs))
+    between, bound, beyond = _grid_gaps(problem, result.params, result.probs)
+    between = float(between)
     notes = []
     if between > COARSE:
         notes.append(
@@ -78,13 +84,27 @@ def grid_notes(result: "FitResult") -> list[str]:
             "the distance between the points, which is no estimate, or the points are too few. "
             "Compare with other starts and with a finer grid."
         )
-    if beyond * total_weight(result) > _SHORT:
-        notes.append(
-            f"The grid is short for this fit: masses beyond its ends could add up to "
-            f"{beyond * total_weight(result):.3g} to the log-likelihood. Unless the latent "
-            "variable ends there, fit on a wider grid."
-        )
+    # The bound is loose, but where it is small there is nothing to solve.
+    if float(bound) * total_weight(result) > _SHORT:
+        gain = _gain_on(jnp.concatenate([supp, beyond]), result)
+        if gain > _SHORT:
+            notes.append(
+                f"The grid is short for this fit: masses beyond its ends would add {gain:.3g} to "
+                "the log-likelihood, at these parameters. Unless the latent variable ends there, "
+                "fit on a wider grid."
+            )
     return notes
+
+
+def _gain_on(points: Float[Array, " k"], result: "FitResult") -> float:
+    """What a distribution on other points would add to the log-likelihood of a fit."""
+    wider = eqx.tree_at(
+        lambda p: (p.supp, p.init), result.problem, (points, None), is_leaf=lambda x: x is None
+    )
+    profile = eqx.filter_jit(wider)(result.params)[1]
+    if profile.result != MIX_RESULTS.successful:
+        return 0.0
+    return -float(profile.value) * total_weight(result) - result.loglik
 
 
 def grid_gap_at(problem: Problem, params: PyTree, probs: Float[Array, "m *g"]) -> Float[Array, ""]:
@@ -96,23 +116,34 @@ def grid_gap_at(problem: Problem, params: PyTree, probs: Float[Array, "m *g"]) -
 @eqx.filter_jit
 def _grid_gaps(
     problem: Problem, params: PyTree, probs: Float[Array, "m *g"]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """`grid_gap`, and the same for the two points by which the grid would go on."""
+) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, " k"]]:
+    """`grid_gap`, the same for points beyond the ends, up to as far as the grid is wide, and these.
+
+    Points at which the model is not defined are replaced by the end.
+    """
     points = jnp.sort(problem.supp)
-    beyond = jnp.stack([2 * points[0] - points[1], 2 * points[-1] - points[-2]])
-    return grid_gap_at(problem, params, probs), _gain(problem, params, probs, beyond)
+    width = points[-1] - points[0]
+    share = np.linspace(0.0, 1.0, _NUM_BEYOND)
+
+    def away(spacing: Float[Array, ""]) -> Float[Array, " k"]:
+        # Of two points that are one, the grid goes on by what can be told apart.
+        spacing = jnp.maximum(spacing, 1e-3 * width)
+        return spacing * (width / spacing) ** share.astype(points.dtype)
+
+    below, above = away(points[1] - points[0]), away(points[-1] - points[-2])
+    beyond = jnp.concatenate([points[0] - below, points[-1] + above])
+    is_defined = ~jnp.any(jnp.isnan(_log_lik(problem, params, beyond)), axis=0)
+    beyond = jnp.where(is_defined, beyond, points[0])
+    between = grid_gap_at(problem, params, probs)
+    return between, _gain(problem, params, probs, beyond), beyond
 
 
 def _gain(
     problem: Problem, params: PyTree, probs: Float[Array, "m *g"], points: Float[Array, " k"]
 ) -> Float[Array, ""]:
     """What masses at further points could add to the mean log-likelihood, at most."""
-    model = eqx.combine(params, problem.held)
-    data, weights = problem.data, problem.weights
-    if weights is not None:
-        data = replace_units(data, weights > 0)
-    log_lik = log_lik_of(model, data, problem.supp)
-    further = log_lik_of(model, data, points)
+    weights = problem.weights
+    log_lik, further = (_log_lik(problem, params, at) for at in (problem.supp, points))
     # Where the model is not defined there is nothing to gain.
     further = jnp.where(jnp.any(jnp.isnan(further), axis=0)[None, :], -jnp.inf, further)
     n = log_lik.shape[0]
@@ -129,6 +160,14 @@ def _gain(
     sums = (member / shares[None, :]).T @ jnp.exp(log_ratios - shift[None, :])
     gain = jnp.maximum(jnp.max(jnp.log(sums) + shift[None, :], axis=1), 0.0)
     return gain @ (shares / jnp.sum(shares))
+
+
+def _log_lik(problem: Problem, params: PyTree, points: Float[Array, " k"]) -> Float[Array, "n k"]:
+    """Log-likelihoods at any points; units without weight have the data of another."""
+    data = problem.data
+    if problem.weights is not None:
+        data = replace_units(data, problem.weights > 0)
+    return log_lik_of(eqx.combine(params, problem.held), data, points)
 
 
 _grid_gap = eqx.filter_jit(grid_gap_at)

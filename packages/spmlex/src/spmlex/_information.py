@@ -16,7 +16,7 @@ def num_free(result: "FitResult", *, count_masses: bool = True) -> int:
 
     A group's distribution with K active points has K - 1 free masses. Where on the grid its points
     lie is not counted, though the data chose that: the count is a convention, the one of latent
-    class models, and no theorem. It is the same for all fits that share a grid.
+    class models, and no theorem.
 
     Parameters
     ----------

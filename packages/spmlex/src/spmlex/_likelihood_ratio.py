@@ -116,7 +116,10 @@ def profile_interval(result: "FitResult", name: str, level: float = 0.95) -> Pro
 
     The other parameters and the distribution are estimated anew at each value, from those at the
     nearest value so far. Each end is bracketed at growing distances from the estimate, the first
-    that of the normal interval, and found to a millionth in the square root of the statistic.
+    that of the normal interval, and found to a millionth in the square root of the statistic, or to
+    rounding. Where the profile falls and rises again on one side, an end is one of the places at
+    which it crosses the cut-off, and there are values beyond it that are not rejected, or inside
+    that are: `plot_profile` shows that.
 
     Parameters
     ----------
@@ -254,7 +257,9 @@ def _find_end(
         outside = centre + distance
         above = excess(outside)
         if above >= 0:
-            return _root(excess, inside, below, outside, above), ""
+            end = _root(excess, inside, below, outside, above)
+            failed = "the search for the other parameters fails inside of the bracket of this end"
+            return end, failed if math.isnan(end) else ""
         if math.isnan(above):
             cuts += 1
             distance = (inside - centre) + 0.5 * (outside - inside)

@@ -221,7 +221,7 @@ def plot_profile(
         reach = 1.2 * np.abs(ends - estimate)
         reach = np.where(finite, reach, reach[finite].max())
         values = np.linspace(estimate - reach[0], estimate + reach[1], 21)
-    points = np.asarray(values)
+    points = np.sort(np.asarray(values))
     below = profile_curve(result, name, points) - result.loglik
     cut = -0.5 * critical_value(level) ** 2
     ax.plot(points, below, color="C0", label="profile")

@@ -171,7 +171,8 @@ def posterior_quantile(
     below = jnp.cumsum(probs[:, order], axis=1)
     # A sum of masses that should reach the level is off by rounding.
     slack = 8 * float(jnp.finfo(below.dtype).eps)
-    quantiles = result.supp[order][jnp.argmax(below >= level - slack, axis=1)]
+    reached = (below >= level - slack) & (below > 0)
+    quantiles = result.supp[order][jnp.argmax(reached, axis=1)]
     return jnp.where(jnp.isnan(probs[:, 0]), jnp.nan, quantiles.astype(probs.dtype))
 
 
@@ -214,4 +215,5 @@ def _posterior(
     valid = jnp.all(inside < jnp.inf, axis=1) & jnp.any(inside > -jnp.inf, axis=1)
     shift = jnp.where(valid, jnp.max(inside, axis=1), 0.0)
     joint = own * jnp.exp(inside - shift[:, None])
-    return joint / jnp.sum(joint, axis=1, keepdims=True), valid
+    probs = joint / jnp.sum(joint, axis=1, keepdims=True)
+    return jnp.where(valid[:, None], probs, jnp.nan), valid

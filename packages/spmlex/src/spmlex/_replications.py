@@ -50,12 +50,12 @@ class Bootstrap(eqx.Module):
         ValueError
             For a level that is no probability.
         """
-        ends, tail = self.conf_int(level), 0.5 - level / 2
+        ends, tail = self.conf_int(level), (1 - level) / 2
         numbers: dict[str | tuple[str, str], np.ndarray] = {
             ESTIMATE: self.estimate,
             STD_ERR: self.std_errors,
-            f"[{tail:.4g}": ends[:, 0],
-            f"{1 - tail:.4g}]": ends[:, 1],
+            f"[{tail:.10g}": ends[:, 0],
+            f"{1 - tail:.10g}]": ends[:, 1],
         }
         rows = zip(*numbers.values(), strict=True)
         return Table(

@@ -63,9 +63,10 @@ class FitResult(eqx.Module):
         One entry for each step: `value`, `grad_norm` (NaN if the minimiser does not keep a
         gradient), `gap` and `num_active` at the iterate after the step, and `step`, the largest
         change of a parameter: zero for a rejected trial.
-    problem : Problem or None
+    problem : Problem
         What was fitted besides the free parameters: the held part of the model, data, support,
-        weights, groups and the solver of the inner problem. None after loading without the data.
+        weights, groups and the solver of the inner problem. Its `data` are None after loading
+        without them.
     """
 
     model: Any
@@ -79,7 +80,7 @@ class FitResult(eqx.Module):
     result: RESULTS
     stats: dict[str, Any]
     history: dict[str, np.ndarray]
-    problem: Problem | None
+    problem: Problem
 
     @property
     def param_names(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import zipfile
 from typing import Any
 
@@ -22,7 +23,8 @@ from ._solution import RESULTS
 # To be raised when old code cannot read a new file, or the other way round.
 FORMAT = 1
 
-_SINGLE = ' JAX is in single precision here: `jax.config.update("jax_enable_x64", True)`.'
+_PRECISION = re.compile(r"^([a-z]+)\d+\[")
+"""In the description of an array."""
 
 _ENDS = (
     "successful",
@@ -65,11 +67,10 @@ def save(result: FitResult, path: str | os.PathLike[str]) -> None:
     keep("probs", result.probs)
     supp = _encode(result.supp, arrays)
     problem = result.problem
-    if problem is not None:
-        keep("weights", problem.weights)
-        if problem.groups is not None:
-            keep("groups/units", problem.groups.units)
-            keep("groups/mask", problem.groups.mask)
+    keep("weights", problem.weights)
+    if problem.groups is not None:
+        keep("groups/units", problem.groups.units)
+        keep("groups/mask", problem.groups.mask)
     header = {
         "format": FORMAT,
         "model": describe(result.model),
@@ -92,8 +93,8 @@ def load(path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None
     ----------
     path : str or path
     model : PyTree
-        A model of the class that was fitted, with arrays of the same shapes and dtypes: its numbers
-        are replaced by those of the file, and what is not an array is kept.
+        A model of the class that was fitted, with arrays of the same shapes, such as the start of
+        the fit: its numbers are replaced by those of the file, and what is not an array is kept.
     data : PyTree, optional
         The data of the fit, which the file does not hold: for standard errors, and for all else
         that looks at the units. Without them the estimates, the distribution, the history and
@@ -113,6 +114,7 @@ def load(path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None
     """
     header, arrays = _read(path)
     _check_same(header["model"], describe(model))
+    _check_precision(arrays["probs"])
     arrays_of_model = {name: jnp.asarray(arrays[f"model/{name}"]) for name in _model_arrays(model)}
     free = set(header["free"])
 
@@ -123,11 +125,15 @@ def load(path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None
     chosen = jax.tree_util.tree_map_with_path(lambda path, _: leaf_name(path) in free, filled)
     params, held = split_model(filled, chosen)
     probs = jnp.asarray(arrays["probs"])
+    supp = _decode(header["supp"], arrays)
+    groups, weights = None, arrays.get("weights")
+    if "groups/units" in arrays:
+        groups = Groups(jnp.asarray(arrays["groups/units"]), jnp.asarray(arrays["groups/mask"]))
     result = FitResult(
         model=filled,
         params=params,
         probs=probs,
-        supp=_decode(header["supp"], arrays),
+        supp=supp,
         loglik=header["loglik"],
         n_obs=header["n_obs"],
         grad_norm=header["grad_norm"],
@@ -139,26 +145,19 @@ def load(path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None
             for name, column in arrays.items()
             if name.startswith("history/")
         },
-        problem=None,
+        problem=Problem(
+            held,
+            as_arrays(data),
+            supp,
+            None if weights is None else jnp.asarray(weights),
+            groups,
+            default_mix_solver(probs.dtype),
+            probs,
+        ),
     )
-    if data is None:
-        return result
-    groups = None
-    if "groups/units" in arrays:
-        groups = Groups(jnp.asarray(arrays["groups/units"]), jnp.asarray(arrays["groups/mask"]))
-    weights = arrays.get("weights")
-    problem = Problem(
-        held,
-        as_arrays(data),
-        result.supp,
-        None if weights is None else jnp.asarray(weights),
-        groups,
-        default_mix_solver(probs.dtype),
-        probs,
-    )
-    complete = dataclasses.replace(result, problem=problem)
-    _check_data(complete, problem)
-    return complete
+    if data is not None:
+        _check_data(result)
+    return result
 
 
 def describe(model: Any) -> dict[str, str]:
@@ -208,10 +207,14 @@ def _model_arrays(model: Any) -> dict[str, Any]:
 
 
 def _check_same(saved: dict[str, str], given: dict[str, str]) -> None:
-    """Raise ValueError for another model, naming what differs."""
+    """Raise ValueError for another model, naming what differs.
+
+    Arrays may differ in precision: the numbers are those of the file.
+    """
     faults = []
     for name in dict.fromkeys([*saved, *given]):
-        if saved.get(name) != given.get(name):
+        kinds = [_PRECISION.sub(r"\1[", tree.get(name, "")) for tree in (saved, given)]
+        if kinds[0] != kinds[1]:
             was, now = (tree.get(name, "nothing") for tree in (saved, given))
             faults.append(f"`{name}` is {was} in the file and {now} in the model given")
     if faults:
@@ -221,19 +224,29 @@ def _check_same(saved: dict[str, str], given: dict[str, str]) -> None:
             + "; ".join(faults[:5])
             + more
             + ". Give a model like the one that was fitted."
-            + (_SINGLE if "float64" in str(faults) and jnp.zeros(()).dtype != jnp.float64 else "")
         )
 
 
-def _check_data(result: FitResult, problem: Problem) -> None:
+def _check_precision(probs: np.ndarray) -> None:
+    """Raise ValueError where JAX would round the numbers of the file."""
+    if jnp.asarray(probs).dtype != probs.dtype:
+        raise ValueError(
+            f"The file is of a fit in {probs.dtype}, but JAX is in single precision here: "
+            '`jax.config.update("jax_enable_x64", True)`.'
+        )
+
+
+def _check_data(result: FitResult) -> None:
     """Raise ValueError for other data, known by their number and by the log-likelihood."""
-    num_units = leading_length(problem.data, "data")
+    num_units = leading_length(result.problem.data, "data")
     if num_units != result.n_obs:
         raise ValueError(
             f"`data` holds {num_units} units, but the fit was of {result.n_obs}. Give the data of "
             "the fit."
         )
-    value = float(eqx.filter_jit(problem)(result.params)[0])
+    if not np.isfinite(result.loglik):
+        return
+    value = float(eqx.filter_jit(result.problem)(result.params)[0])
     total = total_weight(result)
     # Two inner solves of one problem differ by their gaps; other compilers round otherwise.
     tol = float(np.finfo(result.probs.dtype).eps) ** 0.5

@@ -145,7 +145,7 @@ def problem_of(result: "FitResult") -> Problem:
         If the fit has no data, or did not end at a stationary point.
     """
     check_success(result)
-    if result.problem is None:
+    if result.problem.data is None:
         raise RuntimeError(
             "This fit was loaded without its data, and this needs them: give `load` the data."
         )

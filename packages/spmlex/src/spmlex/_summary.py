@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
-from ._covariance import check_kind, critical_value, std_errors
+from ._covariance import check_kind, critical_value, std_errors, unit_weights
 from ._grid import grid_notes
 from ._information import aic, bic, num_free
 from ._solution import RESULTS
@@ -69,8 +69,8 @@ def summary(
             STD_ERR: std_errs,
             "z": z,
             "P>|z|": np.array([math.erfc(abs(value) / math.sqrt(2.0)) for value in z]),
-            f"[{tail:.4g}": estimates - half,
-            f"{1 - tail:.4g}]": estimates + half,
+            f"[{tail:.10g}": estimates - half,
+            f"{1 - tail:.10g}]": estimates + half,
         }
     formats = {"z": _ratio, "P>|z|": "{:.3f}".format}
     rows = tuple(
@@ -117,7 +117,7 @@ def compare(
     TypeError
         If `results` is no mapping of fits.
     ValueError
-        If it is empty, and for an unknown `kind`.
+        If it is empty or two names are one as text, and for an unknown `kind`.
     """
     from ._result import FitResult
 
@@ -131,6 +131,8 @@ def compare(
     if not results:
         raise ValueError("`results` is empty: give at least one fit.")
     fits = {str(name): fit for name, fit in results.items()}
+    if len(fits) < len(results):
+        raise ValueError(f"Two names in `results` are one as text: {list(results)}.")
     index = tuple(dict.fromkeys(name for fit in fits.values() for name in fit.param_names))
     numbers: dict[str | tuple[str, str], np.ndarray] = {}
     notes = []
@@ -181,7 +183,7 @@ def _std_errors(
     result: "FitResult", kind: str, clusters: Any
 ) -> tuple[Float[np.ndarray, " p"] | None, str]:
     """Standard errors, or why there are none."""
-    check_kind(kind, clusters, result.n_obs)
+    check_kind(kind, clusters, result)
     if result.result != RESULTS.successful:
         return None, "the search did not end at a stationary point, so these are no estimates."
     try:
@@ -191,14 +193,18 @@ def _std_errors(
 
 
 def _weight_notes(result: "FitResult", kind: str) -> list[str]:
-    """That the scale of the weights counts, where it is not that of the number of units."""
-    total = float(result.stats["total_weight"])
-    if kind not in ("hessian", "opg") or total >= 0.5 * result.n_obs:
+    """That weights are taken for frequencies, where their scale says that they are none."""
+    weights = unit_weights(result)
+    total, num_units = weights.sum(), int(np.sum(weights > 0))
+    if 0.5 <= total / num_units <= 2.0 or np.array_equal(weights, weights.round()):
         return []
+    affected = "likelihood and criteria"
+    if kind in ("hessian", "opg"):
+        affected = "likelihood, criteria and standard errors"
     return [
-        f"The weights sum to {total:.6g}, with {result.n_obs} units. They are taken as "
-        f"frequencies: likelihood and standard errors are those of {total:.6g} units. If only "
-        "their ratios mean something, rescale them to a mean of one, or ask for kind='robust'."
+        f"The weights of {num_units} units sum to {total:.6g}. They are taken as frequencies: "
+        f"{affected} are those of {total:.6g} units. If only their ratios mean something, rescale "
+        "them to a mean of one; kind='robust' has standard errors that do not depend on it."
     ]
 
 

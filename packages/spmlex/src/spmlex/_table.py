@@ -1,6 +1,7 @@
 """A table of estimates, and how it is shown: as text, HTML, a data frame and LaTeX."""
 
 import html
+import re
 import textwrap
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +26,16 @@ _LATEX = {
     "[": "{[}",
     "]": "{]}",
 } | {char: "\\" + char for char in "&%$#_"}
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
+    "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
+)
+_LATEX |= {
+    char: rf"$\{name}$"
+    for char, name in zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ", _GREEK.split(), strict=True)
+}
+_LATEX |= {"₀₁₂₃₄₅₆₇₈₉"[digit]: f"$_{digit}$" for digit in range(10)}
+_EXPONENT = re.compile(r"(-?\d+(?:\.\d+)?)e([+-]\d+)")
 
 # Borders in the colour of the text, so that they are seen on a light and on a dark page.
 _CELL = "padding:0.15em 0.8em;text-align:{};border:0;"
@@ -173,13 +184,19 @@ def _pair(pair: tuple[str, str], width: int) -> str:
 
 
 def _latex_row(name: str, cells: tuple[str, ...]) -> str:
-    return " & ".join(_latex(text) for text in (name, *cells)) + r" \\"
+    return " & ".join([_latex(name), *map(_latex_number, cells)]) + r" \\"
 
 
 def _latex(text: str) -> str:
-    """Text for LaTeX; negative numbers get a minus sign for their hyphen."""
-    escaped = "".join(_LATEX.get(char, char) for char in text)
+    """Text for LaTeX."""
+    return "".join(_LATEX.get(char, char) for char in text)
+
+
+def _latex_number(text: str) -> str:
+    """A cell for LaTeX: minus signs for hyphens, and powers of ten."""
     try:
-        return f"${escaped}$" if float(text) < 0 else escaped
+        float(text.strip("()"))
     except ValueError:
-        return escaped
+        return _latex(text)
+    power = _EXPONENT.sub(lambda found: rf"{found[1]} \times 10^{{{int(found[2])}}}", text)
+    return f"${power}$" if power != text or "-" in text else text

@@ -42,7 +42,7 @@ PARTS = {
         [f"{MIX}/implicit.py", f"{SPM}/_profile.py", f"{SPM}/_expansion.py"],
         "tests/spmlex/test_expansion.py tests/mixsqpx/test_derivatives.py "
         "tests/mixsqpx/test_derivatives_awkward.py tests/spmlex/test_derivatives.py "
-        "tests/spmlex/test_groups.py tests/spmlex/test_profile.py",
+        "tests/spmlex/test_groups.py tests/spmlex/test_profile.py tests/spmlex/test_errors.py",
     ),
 }
 """What is mutated, and the tests that have to notice, the quickest first."""

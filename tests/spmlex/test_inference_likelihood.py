@@ -204,6 +204,19 @@ def test_an_end_that_cannot_be_reached_has_a_reason():
     end, reason = _find_end(curve, 0.0, 2.0, 1.0)
     assert math.isnan(end)
     assert reason == "the search for the other parameters fails inside of the bracket of this end"
+    end, reason = _find_end(lambda v: math.nan if v > 0.5 else v**2, 0.0, 2.0, 1.0)
+    assert math.isnan(end)
+    # Distances 2, 1, 0.5, and from there halfway to what failed.
+    assert reason == "the search for the other parameters fails beyond 0.5"
+
+
+def test_an_end_where_the_curve_jumps():
+    from spmlex._likelihood_ratio import _find_end
+
+    end, reason = _find_end(lambda v: 0.0 if v < 0.7 else 100.0, 0.0, 2.0, 1.0)
+    # To a part of 1e-9 of the bracket, of width two.
+    assert end == pytest.approx(0.7, abs=2e-9)
+    assert reason == ""
 
 
 def test_profile_interval_without_an_end():

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mixsqpx import mixsolve
+
 from .derivatives import (
     GAP_TOL,
     K,
@@ -46,6 +48,27 @@ def test_duplicated_columns_give_the_solution_of_least_norm(mode):
         size = np.abs(exact).max()
         assert size > 1e-3
         np.testing.assert_allclose(one, exact, rtol=0, atol=tol * (1 + size))
+
+
+@pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev])
+def test_most_components_are_active(mode):
+    # 48 of 60, more than the first size that derivatives are compiled for, and more than are not.
+    # Each unit has one component, whose mass is the weight of its units.
+    rng = np.random.default_rng(4)
+    member = rng.permutation(np.repeat(np.arange(48), 2))
+    weights = rng.uniform(0.5, 2.0, 96)
+    own = member[:, None] == np.arange(60)
+    log_lik = jnp.where(own, rng.normal(size=96)[:, None], -jnp.inf)
+
+    def masses(weights):
+        p = mixsolve(log_lik, weights).probs
+        return p, p
+
+    jac, p = jax.jit(mode(masses, has_aux=True))(weights)
+    total = weights.sum()
+    # Both are sums of at most 96 terms, and the inner problem ends at its solution.
+    np.testing.assert_allclose(p, own.T @ weights / total, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(jac, (own.T - np.asarray(p)[:, None]) / total, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("weight", [1.0, 1e-6, 1e-10, 1e-14])

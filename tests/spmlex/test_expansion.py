@@ -30,8 +30,17 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("chunk", [32_768, 100], ids=["one chunk", "many chunks"])
-@pytest.mark.parametrize("case", CASES)
+# Where a quick answer is wanted: one chunk, and without anything or with everything.
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "chunk", [32_768, pytest.param(100, marks=slow)], ids=["one chunk", "many chunks"]
+)
+@pytest.mark.parametrize(
+    "case",
+    ["plain", pytest.param("weights", marks=slow), pytest.param("groups", marks=slow), "both"],
+)
 def test_equals_the_derivatives_of_profile_ll(case, chunk, monkeypatch):
     # 60 units at 15 points: nine chunks of 100 entries or fewer, each of seven units, of which the
     # last shares three with the one before.

@@ -183,7 +183,7 @@ def test_a_coarse_grid_is_noted(monkeypatch):
     assert list(table.numbers)[1] == "std. err."
 
 
-@pytest.mark.parametrize("num_points", [25, 97])
+@pytest.mark.parametrize("num_points", [25, pytest.param(97, marks=pytest.mark.slow)])
 def test_a_short_grid_is_noted(num_points):
     model, data, _ = PROBLEM
     short = fit(model, data, jnp.linspace(-2.0, 4.0, num_points))

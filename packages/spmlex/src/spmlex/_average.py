@@ -14,13 +14,13 @@ from jaxtyping import Array, Float, Int
 from ._covariance import (
     check_kind,
     critical_value,
-    invert_for,
+    invert_hessian,
     invert_opg,
     sandwich,
     unit_weights,
 )
 from ._model import replace_units
-from ._scores import hessian, linearisation, problem_of, total_weight
+from ._scores import linearisation, problem_of, total_weight
 
 if TYPE_CHECKING:
     from ._result import FitResult
@@ -170,7 +170,7 @@ def _cov(
     weights, labels = unit_weights(result), np.asarray(linear.labels)
     shares = np.bincount(labels, weights)
     ratios, scores = (np.asarray(x, np.float64) for x in (linear.ratios, linear.scores))
-    bread = invert_opg(result, scores) if kind == "opg" else invert_for(result, hessian(result))
+    bread = invert_opg(result, scores) if kind == "opg" else invert_hessian(result)
     if kind in ("hessian", "opg"):
         cov = by_theta @ bread @ by_theta.T
         for rows, own, share in zip(by_masses, by_own, shares, strict=True):

@@ -13,12 +13,12 @@ from jaxtyping import Array, Bool, Float, Int, PyTree, Scalar
 from mixsqpx import RESULTS as MIX_RESULTS
 
 from ._compiled import optimise
-from ._covariance import check_clusters, invert_for
-from ._model import check_key
+from ._covariance import check_clusters, invert_hessian
 from ._newton import TrustRegionNewton
 from ._replications import Bootstrap
-from ._scores import hessian, problem_of, total_weight
+from ._scores import problem_of, total_weight
 from ._search import Problem
+from ._simulate import check_key
 
 if TYPE_CHECKING:
     from ._result import FitResult
@@ -98,7 +98,7 @@ def bootstrap(
         labels = check_clusters(clusters, result)
     num_clusters, labels = int(labels.max()) + 1, jnp.asarray(labels)
     flat = ravel_pytree(result.params)[0]
-    inverse = invert_for(result, hessian(result)) * total_weight(result)
+    inverse = invert_hessian(result) * total_weight(result)
     inverse = jnp.asarray(inverse, flat.dtype)
     sampled = _Sampled(problem, labels, num_clusters, scheme)
     keys = jax.random.split(key, num)

@@ -8,8 +8,8 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Float, Int
 
-from ._model import as_labels
 from ._scores import hessian, problem_of, scores
+from ._units import as_labels
 
 if TYPE_CHECKING:
     from ._result import FitResult
@@ -77,11 +77,11 @@ def covariance(
     problem_of(result)
     groups = check_kind(kind, clusters, result)
     if kind == "hessian":
-        return invert_for(result, hessian(result))
+        return invert_hessian(result)
     weights, units = unit_weights(result), np.asarray(scores(result), np.float64)
     if kind == "opg":
         return invert_opg(result, units)
-    bread = invert_for(result, hessian(result))
+    bread = invert_hessian(result)
     return sandwich(units @ bread, weights, groups)
 
 
@@ -189,21 +189,20 @@ def sandwich(
     return total.T @ total
 
 
-def invert_for(
-    result: "FitResult", matrix: Float[np.ndarray, "p p"], **wording: str
-) -> Float[np.ndarray, "p p"]:
-    """Inverse of a matrix with a row for each parameter of a fit; see `invert`."""
-    return invert(matrix, result.param_names, result.probs.dtype, **wording)
+def invert_hessian(result: "FitResult") -> Float[np.ndarray, "p p"]:
+    """Covariance of kind `"hessian"`."""
+    return invert(hessian(result), result.param_names, result.probs.dtype)
 
 
 def invert_opg(result: "FitResult", units: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "p p"]:
     """Covariance of kind `"opg"`, from the scores."""
     cross = units.T @ (unit_weights(result)[:, None] * units)
-    return invert_for(
-        result,
+    return invert(
         cross,
+        result.param_names,
+        result.probs.dtype,
         what="sum of the scores' cross-products",
-        singular="units are too few for it, or their scores are collinear. Take another kind, such "
+        advice="units are too few for it, or their scores are collinear. Take another kind, such "
         "as 'hessian'.",
     )
 
@@ -213,7 +212,7 @@ def invert(
     names: tuple[str, ...],
     dtype: DTypeLike,
     what: str = "information matrix",
-    singular: str = _NOT_TOLD_APART,
+    advice: str = _NOT_TOLD_APART,
 ) -> Float[np.ndarray, "p p"]:
     """Inverse of a positive definite matrix, computed in a precision that may be below its own.
 
@@ -238,7 +237,7 @@ def invert(
         raise SingularInformationError(
             f"The {what} is {'not positive definite' if indefinite else 'singular'} along "
             f"{describe_direction(eigvec[:, 0] / scale, names)}: "
-            f"{_CURVES_UP if indefinite else singular}"
+            f"{_CURVES_UP if indefinite else advice}"
         )
     inverse = (eigvec / eigval) @ eigvec.T
     return inverse / np.outer(scale, scale)

@@ -13,16 +13,7 @@ from jaxtyping import Float, Int, PyTree
 
 from mixsqpx import AbstractMixSolver
 
-from ._model import (
-    as_arrays,
-    as_groups,
-    as_weights,
-    check_model,
-    check_weights,
-    is_concrete,
-    leading_length,
-    split_model,
-)
+from ._model import as_arrays, check_model, leading_length, split_model
 from ._multistart import MultistartResult
 from ._newton import TrustRegionNewton
 from ._profile import default_mix_solver
@@ -31,6 +22,7 @@ from ._result import FitResult
 from ._search import Problem, first_init, num_active, problem_from, search
 from ._solution import RESULTS
 from ._start import check_alike, check_starts
+from ._units import as_groups, as_weights, check_weights, is_concrete
 
 # Parameters beyond which BFGS is the default. In benchmarks/fit.py it needs twice the time of
 # Newton's method with 61 of them, and a quarter with 201.

@@ -14,16 +14,8 @@ from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver, MixSolution, MixSQP, mixsolve, raise_on_failure
 from mixsqpx.implicit import attach_objective, attach_probs, on_active
 
-from ._model import (
-    Groups,
-    as_arrays,
-    as_groups,
-    as_weights,
-    leading_length,
-    log_lik_of,
-    replace_units,
-    take,
-)
+from ._model import as_arrays, leading_length, log_lik_of, replace_units, take
+from ._units import Groups, as_groups, as_weights
 
 
 class Profile(eqx.Module):

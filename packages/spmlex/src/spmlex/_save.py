@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ._model import Groups, as_arrays, leading_length, leaf_name, split_model
+from ._model import as_arrays, leading_length, leaf_name, split_model
 from ._profile import default_mix_solver
 from ._result import FitResult
 from ._scores import total_weight
 from ._search import Problem
 from ._solution import RESULTS
+from ._units import Groups
 
 # To be raised when old code cannot read a new file, or the other way round.
 FORMAT = 1

@@ -15,11 +15,12 @@ from mixsqpx import AbstractMixSolver
 from mixsqpx.implicit import active_size
 
 from ._expansion import expand_profile, expansion_work
-from ._model import Groups, as_weights, leading_length
+from ._model import leading_length
 from ._newton import AbstractExpandable, Expansion, TrustRegionNewton
 from ._profile import Profile, solve_profile
 from ._progress import Progress, Step
 from ._solution import RESULTS
+from ._units import Groups, as_weights
 
 # A fit is successful only where the largest entry of the gradient, over the curvature where that is
 # known, is below this times sqrt(eps), whatever the minimiser says: 1.5e-6 in float64. Not relative

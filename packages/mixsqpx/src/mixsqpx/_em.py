@@ -6,8 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._problem import MixProblem, largest
-from ._solver import AbstractMixSolver, MixState, as_python, excess, unevaluated
+from ._problem import MixProblem
+from ._solver import AbstractMixSolver, MixState, as_python, evaluate, excess, unevaluated
 
 
 class EM(AbstractMixSolver):
@@ -31,7 +31,7 @@ class EM(AbstractMixSolver):
         if init is None:
             m = problem.shape[1]
             init = jnp.full((m,), 1.0 / m, problem.lik.dtype)
-        return unevaluated(problem, init)
+        return unevaluated(problem, init, num_early=1)
 
     def step(self, problem: MixProblem, state: MixState) -> MixState:
         """One EM step, renormalised against the drift of rounding; at first only the gradient.
@@ -39,22 +39,17 @@ class EM(AbstractMixSolver):
         At the optimum the components are left out that EM would take forever to drive to zero.
         """
         dtype = state.probs.dtype
+        slack = max(self.resolve_gap_tol(dtype), 0.0) ** 0.5
         known = jnp.isfinite(state.violation)
         optimal = state.gap <= self.resolve_gap_tol(dtype)
-        out = excess(state.probs, state.gradient, self.slack(dtype)) > 0
+        out = excess(state.probs, state.gradient, slack) > 0
         probs = jnp.where(known & optimal & out, 0.0, state.probs * (1.0 - state.gradient))
         probs = probs / jnp.sum(probs)
-        mix_lik = problem.mixture(probs)
-        gradient = problem.gradient(mix_lik)
         stalled = known & jnp.all(probs == state.probs)
         return MixState(
-            probs,
-            mix_lik,
-            gradient,
-            largest(-gradient),
-            jnp.where(known, state.num_steps + 1, state.num_steps),
-            jnp.where(stalled, state.num_stalled + 1, 0),
-            state.num_early,
-            state.inexact,
-            ~jnp.any(excess(probs, gradient, self.slack(dtype)) > 0),
+            **evaluate(problem, probs, problem.mixture(probs), slack),
+            num_steps=state.num_steps + 1,
+            num_stalled=jnp.where(stalled, state.num_stalled + 1, 0),
+            record=state.record,
+            inexact=state.inexact,
         )

@@ -150,8 +150,8 @@ def _solve(
         or_nan(state.gradient),
         result,
         {
-            "num_steps": state.num_steps,
-            "num_active": jnp.where(ok, jnp.sum(state.probs > 0), 0),
+            "num_steps": jnp.maximum(state.num_steps, 0),
+            "num_active": state.num_active,
             "unit": unit,
         },
     )
@@ -185,10 +185,11 @@ def _run(
         problem, init, ok = args
         only_weights = in_batched[0].weights and not in_batched[0].lik
         if init is None and only_weights and solver.starts_anywhere:
-            # Many weightings of one matrix: all start from the solution for their mean.
-            mean = jnp.mean(problem.weights, axis=0)
+            # Many weightings of one matrix: all start from the solution for the mean of the good.
+            usable = jnp.broadcast_to(ok, problem.weights.shape[:1])
+            mean = jnp.mean(problem.weights, axis=0, where=usable[:, None])
             shared = eqx.tree_at(lambda p: p.weights, problem, mean)
-            init = run(shared, None, jnp.all(ok))[0].probs
+            init = run(shared, None, jnp.any(usable))[0].probs
             args, in_batched = (problem, init, ok), (in_batched[0], False, in_batched[2])
         leaves, treedef = jax.tree.flatten(args)
         flags = jax.tree.leaves(in_batched)

@@ -13,15 +13,18 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ._blocks import Block, fold_blocks
 from ._ladder import ladder, rung_for
-from ._problem import MixProblem, largest
+from ._problem import MixProblem
 from ._qp import solve_qp
-from ._solver import AbstractMixSolver, MixState, as_python, excess, iterate, unevaluated
+from ._reductions import inner, sums
+from ._solver import AbstractMixSolver, MixState, as_python, evaluate, iterate, unevaluated
 
 # Components of the first iterate, and how much worse than more of them they may be, in nats.
 _NUM_START = 8
 _START_LOSS = 0.3
-# From there EM finds the bulk of the mass in fewer passes than quadratic programs would.
+# From there EM finds the bulk of the mass in fewer passes than quadratic programs would, and for
+# that a sample of some rows is as good as all.
 _EM_STEPS = 8
+_EM_ROWS = 1000
 # A unit is unexplained at less than this of the bound in `_cover`.
 _SHORT = 0.3
 # Each coarser level has every 16th row of the next, down to about a thousand rows: there its
@@ -43,7 +46,7 @@ _FIRST_OF_TWO = 24
 _ROUGH_ABOVE = 1e-4
 _ROUGH_RIDGE = 1e-6
 # Below this number of multiplications it is not worth compiling both.
-_ROUGH_WORK = 4_000_000
+_ROUGH_WORK = 1_000_000
 # Armijo's constant and the shortest step: the defaults of the R package.
 _SUFFICIENT_DECREASE = 0.01
 _MIN_STEP = 1e-8
@@ -74,7 +77,7 @@ class MixSQP(AbstractMixSolver):
             return unevaluated(problem, init, num_early=1)
         stride = _COARSENING ** _num_levels(problem.shape[0])
         part = _every(stride, problem)
-        state = unevaluated(part, _spread(part), num_early=2)
+        state = unevaluated(part, _rough_start(part), num_early=1)
         while stride > 1:
             state, _ = iterate(self, part, state, gap_tol=_COARSE_GAP, max_steps=_COARSE_STEPS)
             stride //= _COARSENING
@@ -86,29 +89,29 @@ class MixSQP(AbstractMixSolver):
         """One quadratic program on a working set, and a line search (Kim et al., algorithm 1).
 
         The smallest rung of the ladder is taken that holds all positive components and some of the
-        candidates, so proportions outside the working set are always zero. Early steps lead
-        elsewhere and share the rest, since a program for each would take long to compile.
+        candidates, so proportions outside the working set are always zero. An early step goes
+        nowhere, and evaluates the state: a program of its own would take long to compile.
         """
         sizes = ladder(*problem.shape, first_of_two=_FIRST_OF_TWO)
-        positive = state.probs > 0
-        candidate = ~positive & (state.gradient < 0)
-        num_positive, num_candidates = jnp.sum(jnp.stack([positive, candidate]), axis=1)
-        wanted = num_positive + jnp.minimum(num_candidates, _MIN_CANDIDATES + num_positive // 10)
+        num_active = state.num_active
+        most = _MIN_CANDIDATES + num_active // 10
+        wanted = num_active + jnp.minimum(state.num_candidates, most)
         order = jnp.argsort(-_score(state))
-        branches = [_early_target, *(partial(_subproblem, size=size) for size in sizes)]
-        branch = jnp.where(state.num_early > 0, 0, 1 + rung_for(wanted, sizes))
+        branches = [_same, *(partial(_subproblem, size=size) for size in sizes)]
+        branch = jnp.where(state.num_steps < 0, 0, 1 + rung_for(wanted, sizes))
         scale = jnp.sqrt(problem.weights) / state.mix_lik
         target = lax.switch(branch, branches, problem, state, order, scale)
-        return _line_search(problem, state, target, self.slack(state.probs.dtype))
+        return _line_search(problem, state, target)
 
 
-def _spread(problem: MixProblem) -> Float[Array, " m"]:
-    """Equal proportions on components spread evenly over the columns.
+def _rough_start(problem: MixProblem) -> Float[Array, " m"]:
+    """Where EM leads from equal proportions on components spread evenly over the columns.
 
     On the fewest of 8, 32, 128, … with which the objective is about as low as with any number of
     them: narrow kernels need many.
     """
-    m = problem.shape[1]
+    n, m = problem.shape
+    problem = _every(max(n // _EM_ROWS, 1), problem)
     count, starts = min(m, _NUM_START), []
     while True:
         start = np.zeros(m)
@@ -119,8 +122,14 @@ def _spread(problem: MixProblem) -> Float[Array, " m"]:
         count = min(m, 4 * count)
     starts = jnp.asarray(np.stack(starts), problem.lik.dtype)
     tiny = float(jnp.finfo(starts.dtype).tiny)  # for a unit that a start does not explain
-    loss = -jnp.log(jnp.maximum(starts @ problem.lik, tiny)) @ problem.weights
-    return starts[jnp.argmax(loss <= jnp.min(loss) + _START_LOSS)]
+    mix_lik = jnp.maximum(starts @ problem.lik, tiny)
+    loss = -jnp.log(mix_lik) @ problem.weights
+    fewest = jnp.argmax(loss <= jnp.min(loss) + _START_LOSS)
+
+    def step(_: Int[Array, ""], probs: Float[Array, " m"]) -> Float[Array, " m"]:
+        return probs * (1.0 - problem.gradient(jnp.maximum(probs @ problem.lik, tiny)))
+
+    return lax.fori_loop(0, _EM_STEPS, step, starts[fewest])
 
 
 def _num_levels(num_units: int) -> int:
@@ -133,6 +142,8 @@ def _num_levels(num_units: int) -> int:
 
 def _every(stride: int, problem: MixProblem) -> MixProblem:
     """Subsample of the rows; equal weights should the subsample have none."""
+    if stride == 1:
+        return problem
     weights = problem.weights[::stride]
     total = jnp.sum(weights)
     weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1.0), 1 / weights.size)
@@ -158,19 +169,12 @@ def _cover(
         probs = probs.at[best].add(jnp.where(mix_lik < bound, problem.weights, 0.0))
         return probs, problem.mixture(probs)
 
-    return lax.cond(jnp.any(mix_lik < bound), add, lambda *same: same, probs, mix_lik)
+    num_short = inner(jnp.ones_like(bound), (mix_lik < bound).astype(bound.dtype))
+    return lax.cond(num_short > 0, add, lambda *same: same, probs, mix_lik)
 
 
-def _early_target(problem: MixProblem, state: MixState, *_: Array) -> Float[Array, " m"]:
-    """The state itself as long as its gradient is not known, and then where EM leads."""
-    count = jnp.where(jnp.isinf(state.violation), 0, _EM_STEPS)
-
-    def step(_: Int[Array, ""], at: tuple[Array, Array]) -> tuple[Array, Array]:
-        probs, mix_lik = at
-        probs = probs * (1.0 - problem.gradient(mix_lik))
-        return probs, problem.mixture(probs)
-
-    return lax.fori_loop(0, count, step, (state.probs, state.mix_lik))[0]
+def _same(_: MixProblem, state: MixState, *__: Array) -> Float[Array, " m"]:
+    return state.probs
 
 
 def _score(state: MixState) -> Float[Array, " m"]:
@@ -181,8 +185,9 @@ def _score(state: MixState) -> Float[Array, " m"]:
     columns in no order this is a random choice among violators.
     """
     violation = -state.gradient
-    padded = jnp.pad(violation, 1, constant_values=-jnp.inf)
-    is_peak = (violation > 0) & (violation >= padded[:-2]) & (violation >= padded[2:])
+    before = jnp.concatenate([violation[:1], violation[:-1]])
+    after = jnp.concatenate([violation[1:], violation[-1:]])
+    is_peak = (violation > 0) & (violation >= before) & (violation >= after)
     score = jnp.where(is_peak, violation + state.violation, violation)
     return jnp.where(state.probs > 0, jnp.inf, score)
 
@@ -246,26 +251,25 @@ def _damped_hessian(
     return jnp.where(jnp.eye(k, dtype=bool), ridged, hess)
 
 
-def _line_search(
-    problem: MixProblem, state: MixState, target: Float[Array, " m"], slack: float
-) -> MixState:
+def _line_search(problem: MixProblem, state: MixState, target: Float[Array, " m"]) -> MixState:
     """Halve the step to the target until Armijo's condition holds; then cover, and rescale."""
     target_lik = problem.mixture(target)
     step = target - state.probs
-    mass, slope = jnp.sum(jnp.stack([step, state.gradient * step]), axis=1)
+    mass, slope = sums(step, state.gradient * step)
     relative = (target_lik - state.mix_lik) / state.mix_lik
-    slack = 4 * float(jnp.finfo(step.dtype).eps)  # rounding of the change, of the order of eps
+    eps = float(jnp.finfo(step.dtype).eps)
+    rounding = 4 * eps  # of a change or a slope
 
     def too_long(carry: tuple[Float[Array, ""], Float[Array, ""]]) -> Bool[Array, ""]:
         length, change = carry
-        enough = change <= _SUFFICIENT_DECREASE * length * slope + slack
+        enough = change <= _SUFFICIENT_DECREASE * length * slope + rounding
         return ~enough & (length > _MIN_STEP)
 
     def halve(
         carry: tuple[Float[Array, ""], Float[Array, ""]],
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
         length = carry[0] / 2
-        return length, length * mass - problem.weights @ jnp.log1p(length * relative)
+        return length, length * mass - inner(problem.weights, jnp.log1p(length * relative))
 
     start = (jnp.full_like(slope, 2.0), jnp.full_like(slope, jnp.inf))
     length, change = lax.while_loop(too_long, halve, start)
@@ -278,24 +282,16 @@ def _line_search(
     mix_lik = jnp.where(usable, mix_lik, state.mix_lik)
     probs, mix_lik = _cover(problem, probs, mix_lik)
     # Dividing by the total minimises the objective along the ray.
-    total = jnp.sum(probs)
-    probs, mix_lik = probs / total, mix_lik / total
-    gradient = problem.gradient(mix_lik)
+    total = inner(jnp.ones_like(probs), probs)
+    new = evaluate(problem, probs / total, mix_lik / total, rounding)
+    # Where rounding is all that is left, some step or other looks better for ever.
+    better = (usable & (change < -eps)) | (new["violation"] < state.record)
     # The quadratic program left no slope at the components it gave mass; new ones may violate.
-    remaining = jnp.where(probs > 0, jnp.abs(gradient), 0.0)
-    violation, left, out = largest(
-        jnp.stack([-gradient, remaining, excess(probs, gradient, slack)])
-    )
-    better = (usable & (change < 0)) | (violation < state.violation)
-    early = state.num_early > 0
+    inexact = (state.num_steps >= 0) & ~(new["slope"] < 0.5 * state.violation)
     return MixState(
-        probs,
-        mix_lik,
-        gradient,
-        violation,
-        jnp.where(early, state.num_steps, state.num_steps + 1),
-        jnp.where(better, 0, state.num_stalled + 1),
-        jnp.maximum(state.num_early - 1, 0),
-        ~early & ~(left < 0.5 * state.violation),
-        out <= 0,
+        **new,
+        num_steps=state.num_steps + 1,
+        num_stalled=jnp.where(better, 0, state.num_stalled + 1),
+        record=jnp.minimum(new["violation"], state.record),
+        inexact=inexact,
     )

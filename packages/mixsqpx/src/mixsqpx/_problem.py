@@ -47,13 +47,6 @@ class MixProblem(eqx.Module):
         return 1.0 - self.lik @ (self.weights / mix_lik)
 
 
-def largest(values: Float[Array, "*batch k"]) -> Float[Array, "*batch"]:
-    """Largest entries, NaN if any is: on CPU XLA's maximum may lose a NaN."""
-    nan = jnp.where(jnp.isnan(values), 1.0, 0.0).astype(values.dtype)
-    top, has_nan = jnp.max(jnp.stack([values, nan]), axis=-1)
-    return jnp.where(has_nan > 0, jnp.nan, top)
-
-
 def gap_from_violation(violation: Float[Array, ""]) -> Float[Array, ""]:
     """Certificate log maxⱼ (1 - gⱼ), from the largest -gⱼ: a bound on f(p) - f* on the simplex.
 

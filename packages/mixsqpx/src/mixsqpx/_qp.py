@@ -7,6 +7,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Scalar
 
+from ._reductions import sums
+
 # Multipliers this close to the worst free their variables, where that makes progress; after a pivot
 # that made none the worst alone, and from then on a few more with every pivot.
 _LEAST_SHARE, _EASING = 0.5, 0.9
@@ -55,10 +57,10 @@ def _newton_step(
 def _shortened(
     y: Float[Array, " k"], step: Float[Array, " k"], ratio: Float[Array, " k"], least: Scalar
 ) -> Float[Array, "c k"]:
-    """Feasible points on the way from y by a step that leads out of the orthant.
+    """Feasible steps from y on the way of a step that leads out of the orthant.
 
     The way is bent along the boundary, which variable j meets at length `ratio[j]`, the first at
-    `least`. The points at lengths 1, ½, ¼, … may drop many variables at once (Bertsekas, 1982); the
+    `least`. The steps of lengths 1, ½, ¼, … may drop many variables at once (Bertsekas, 1982); the
     one where the first variable is dropped is always a descent.
     """
     is_least = np.arange(len(_LENGTHS) + 1)[:, None] == len(_LENGTHS)
@@ -66,7 +68,8 @@ def _shortened(
     length = jnp.where(is_least, jnp.minimum(least, 1.0), shorter)
     # Dropped, and not left at a rounding error above zero, also where the ratio underflows.
     dropped = is_least & (ratio <= least)[None, :]
-    return jnp.where(dropped, 0.0, jnp.maximum(y[None, :] + length * step[None, :], 0.0))
+    points = jnp.where(dropped, 0.0, jnp.maximum(y[None, :] + length * step[None, :], 0.0))
+    return points - y[None, :]
 
 
 def solve_qp(
@@ -107,20 +110,21 @@ def solve_qp(
         y, slope = state.y, state.slope
         step = _newton_step(hess, slope, state.free)
         ratio = jnp.where(y + step < 0, -y / step, jnp.inf)
-        least = jnp.min(ratio)
-        points = _shortened(y, step, ratio, least)
-        steps = points - y[None, :]
+        least = ratio[jnp.argmin(ratio)]
+        steps = _shortened(y, step, ratio, least)
         turned = steps @ hess
-        changes = jnp.sum(steps * (slope[None, :] + 0.5 * turned), axis=1)
+        linear, quadratic = sums(steps * slope[None, :], steps * turned, axis=1)
+        changes = linear + 0.5 * quadratic
         best = jnp.argmin(changes)
         # Not if the factor failed. A change of eps is rounding: the objective is of order one.
         change = changes[best]
         usable = change <= float(jnp.finfo(y.dtype).eps)
-        new = jnp.where(usable, points[best], y)
+        new = y + jnp.where(usable, steps[best], 0.0)
         multipliers = slope + jnp.where(usable, turned[best], 0.0)
         interior = (least == jnp.inf) & jnp.isfinite(change)
         held = new <= 0
-        worst = jnp.min(jnp.where(held, multipliers, 0.0))
+        held_back = jnp.where(held, multipliers, 0.0)
+        worst = held_back[jnp.argmin(held_back)]
         share = jnp.where(change < 0, jnp.maximum(_EASING * state.share, _LEAST_SHARE), 1.0)
         enter = held & (multipliers <= share * worst) & (worst < -tol) & interior
         finished = interior & (worst >= -tol)

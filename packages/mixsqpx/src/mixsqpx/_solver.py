@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from ._problem import MixProblem, gap_from_violation
+from ._reductions import sums_and_maxima
 from ._solution import RESULTS
 
 # Steps in a row without progress after which the precision is taken to be exhausted.
@@ -21,24 +22,31 @@ class MixState(eqx.Module):
     """An iterate on the simplex, with what every solver needs at it.
 
     `mix_lik` is u = a p and `gradient` is over all components, both at `probs`; `violation` is the
-    largest -gⱼ. `num_stalled` counts the steps in a row that made no progress, and `num_early` the
-    steps to come that are not yet those of the method. `inexact` says that the last step left more
-    slope at the components in the mixture than it meant to.
+    largest -gⱼ, `slope` the largest |gⱼ| of the `num_active` components in the mixture, and
+    `num_candidates` of the others have gⱼ < 0.
 
-    `settled` says that the components in the mixture are those of an optimum. A component of no
-    mass to speak of may be left over, with a slope that drives it out: it costs nothing, so the gap
-    does not see it, but derivatives take the components in the mixture for the active ones.
+    `left_over` is positive where a component of no mass to speak of is left over in the mixture,
+    with a slope that drives it out: see `excess`. It costs nothing, so the gap does not see it, but
+    derivatives take the components in the mixture for the active ones.
+
+    `num_steps` is below zero as long as steps are not yet those of the method, and `num_stalled`
+    counts those in a row that made no progress; `record` is the smallest violation so far.
+    `inexact` says that the last step left more slope at the components in the mixture than it meant
+    to.
     """
 
     probs: Float[Array, " m"]
     mix_lik: Float[Array, " n"]
     gradient: Float[Array, " m"]
+    num_active: Int[Array, ""]
+    num_candidates: Int[Array, ""]
     violation: Float[Array, ""]
+    slope: Float[Array, ""]
+    left_over: Float[Array, ""]
     num_steps: Int[Array, ""]
     num_stalled: Int[Array, ""]
-    num_early: Int[Array, ""]
+    record: Float[Array, ""]
     inexact: Bool[Array, ""]
-    settled: Bool[Array, ""]
 
     @property
     def gap(self) -> Float[Array, ""]:
@@ -46,13 +54,48 @@ class MixState(eqx.Module):
         return gap_from_violation(self.violation)
 
 
-def unevaluated(problem: MixProblem, probs: Float[Array, " m"], num_early: int = 0) -> MixState:
+def unevaluated(problem: MixProblem, probs: Float[Array, " m"], num_early: int) -> MixState:
     """First state at a point of the simplex, whose gradient is left to the first step."""
-    gradient, zero = jnp.zeros_like(probs), jnp.asarray(0)
-    violation = jnp.full((), jnp.inf, probs.dtype)
-    early, no = jnp.asarray(num_early), jnp.asarray(False)
-    mix_lik = problem.mixture(probs)
-    return MixState(probs, mix_lik, gradient, violation, zero, zero, early, no, no)
+    gradient, unknown = jnp.zeros_like(probs), jnp.full((), jnp.inf, probs.dtype)
+    early, zero, no = jnp.asarray(-num_early), jnp.asarray(0), jnp.asarray(False)
+    return MixState(
+        probs=probs,
+        mix_lik=problem.mixture(probs),
+        gradient=gradient,
+        num_active=zero,
+        num_candidates=zero,
+        violation=unknown,
+        slope=unknown,
+        left_over=unknown,
+        num_steps=early,
+        num_stalled=zero,
+        record=unknown,
+        inexact=no,
+    )
+
+
+def evaluate(
+    problem: MixProblem, probs: Float[Array, " m"], mix_lik: Float[Array, " n"], slack: float
+) -> dict[str, Array]:
+    """The fields of a state that its point of the simplex determines."""
+    gradient = problem.gradient(mix_lik)
+    positive = probs > 0
+    candidate = ~positive & (gradient < 0)
+    slopes = jnp.where(positive, jnp.abs(gradient), 0.0)
+    num_active, num_candidates, violation, slope, left_over = sums_and_maxima(
+        (positive.astype(int), candidate.astype(int)),
+        (-gradient, slopes, excess(probs, gradient, slack)),
+    )
+    return {
+        "probs": probs,
+        "mix_lik": mix_lik,
+        "gradient": gradient,
+        "num_active": num_active,
+        "num_candidates": num_candidates,
+        "violation": violation,
+        "slope": slope,
+        "left_over": left_over,
+    }
 
 
 def excess(
@@ -99,10 +142,6 @@ class AbstractMixSolver(eqx.Module):
     def step(self, problem: MixProblem, state: MixState) -> MixState:
         """Next iterate."""
 
-    def slack(self, dtype: DTypeLike) -> float:
-        """Slope from which on a component is not one of the optimum; see `excess`."""
-        return max(self.resolve_gap_tol(dtype), 0.0) ** 0.5
-
     def resolve_gap_tol(self, dtype: DTypeLike) -> float:
         """`gap_tol`, or its default for a dtype."""
         if self.gap_tol is not None:
@@ -121,19 +160,19 @@ def iterate(
 ) -> tuple[MixState, RESULTS]:
     """Step until the gap over all components is at most `gap_tol`; nothing else is success.
 
-    Then it goes on until the state is settled, or would not be optimal any more.
+    Then it goes on until no component is left over, or the state would not be optimal any more.
     """
 
     def step(state: MixState) -> MixState:
         new = solver.step(problem, state)
         lost = (state.gap <= gap_tol) & ~(new.gap <= gap_tol)
-        kept = eqx.tree_at(lambda s: s.settled, state, jnp.asarray(True))
+        kept = eqx.tree_at(lambda s: s.left_over, state, jnp.zeros_like(state.left_over))
         return lax.cond(lost, lambda: kept, lambda: new)
 
     def unfinished(state: MixState) -> Bool[Array, ""]:
         return (
             ok
-            & ((state.gap > gap_tol) | ~state.settled)
+            & ((state.gap > gap_tol) | (state.left_over > 0))
             & (state.num_steps < max_steps)
             & (state.num_stalled < _PATIENCE)
         )

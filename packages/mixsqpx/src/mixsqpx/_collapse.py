@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ._inputs import is_concrete
+from ._product import product
 
 # Below a million entries a solve takes less time than looking for duplicates.
 _MIN_ENTRIES = 1_000_000
@@ -56,7 +57,7 @@ def collapse(
 
 @jax.jit
 def _project(log_lik: Float[Array, "n m"], direction: Float[Array, " m"]) -> Float[Array, " n"]:
-    return jnp.maximum(log_lik, _FLOOR) @ direction
+    return product(jnp.maximum(log_lik, _FLOOR), direction)
 
 
 @jax.jit

@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from ._inputs import as_problem_arrays, simplex_tolerance
 from ._problem import normalise_weights
+from ._product import product
 
 
 def _scaled(
@@ -63,7 +64,7 @@ def objective(
     scaled, shift = _scaled(log_lik, probs, weights)
     # Cut off far from overflow, for the derivative in the proportion of a component not in use.
     largest = 0.5 * math.log(jnp.finfo(scaled.dtype).max)
-    mix = jnp.exp(jnp.minimum(scaled, largest)) @ probs
+    mix = product(jnp.exp(jnp.minimum(scaled, largest)), probs)
     return -jnp.sum(omega * (jnp.log(mix) + shift))
 
 
@@ -80,7 +81,7 @@ def _ratios(
         largest = 0.25 * math.log(jnp.finfo(scaled.dtype).max)
         scaled = jnp.where((weights == 0)[:, None], jnp.minimum(scaled, largest), scaled)
     lik = jnp.exp(scaled)
-    mix = jnp.where((probs > 0)[None, :], lik, 0.0) @ probs
+    mix = product(jnp.where((probs > 0)[None, :], lik, 0.0), probs)
     return omega, lik / mix[:, None]
 
 
@@ -108,7 +109,7 @@ def optimality_gap(
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
     tol = simplex_tolerance(given, log_lik.dtype)
     omega, ratios = _ratios(log_lik, probs, weights)
-    slopes = omega @ ratios
+    slopes = product(omega, ratios)
     # A maximum alone does not promise to pass a NaN on.
     on_simplex = jnp.all(probs >= 0) & (jnp.abs(jnp.sum(probs) - 1) <= tol)
     broken = jnp.any(jnp.isnan(slopes)) | ~on_simplex
@@ -136,7 +137,7 @@ def hessian(
     """
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
     omega, ratios = _ratios(log_lik, probs, weights)
-    return ratios.T @ (omega[:, None] * ratios)
+    return product(ratios.T, omega[:, None] * ratios)
 
 
 def posterior(

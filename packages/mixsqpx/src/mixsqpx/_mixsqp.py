@@ -14,8 +14,9 @@ from jaxtyping import Array, Bool, Float, Int
 from ._blocks import Block, fold_blocks
 from ._ladder import ladder, rung_for
 from ._problem import MixProblem
+from ._product import inner, product
 from ._qp import solve_qp
-from ._reductions import inner, sums
+from ._reductions import sums
 from ._solver import AbstractMixSolver, MixState, as_python, evaluate, iterate, unevaluated
 
 # Components of the first iterate, and how much worse than more of them they may be, in nats.
@@ -122,12 +123,12 @@ def _rough_start(problem: MixProblem) -> Float[Array, " m"]:
         count = min(m, 4 * count)
     starts = jnp.asarray(np.stack(starts), problem.lik.dtype)
     tiny = float(jnp.finfo(starts.dtype).tiny)  # for a unit that a start does not explain
-    mix_lik = jnp.maximum(starts @ problem.lik, tiny)
-    loss = -jnp.log(mix_lik) @ problem.weights
+    mix_lik = jnp.maximum(product(starts, problem.lik), tiny)
+    loss = product(-jnp.log(mix_lik), problem.weights)
     fewest = jnp.argmax(loss <= jnp.min(loss) + _START_LOSS)
 
     def step(_: Int[Array, ""], probs: Float[Array, " m"]) -> Float[Array, " m"]:
-        return probs * (1.0 - problem.gradient(jnp.maximum(probs @ problem.lik, tiny)))
+        return probs * (1.0 - problem.gradient(jnp.maximum(product(probs, problem.lik), tiny)))
 
     return lax.fori_loop(0, _EM_STEPS, step, starts[fewest])
 
@@ -230,21 +231,21 @@ def _damped_hessian(
     dtype = problem.lik.dtype
     k, n = jax.eval_shape(lambda: problem.lik[members]).shape
 
-    def product(precision: DTypeLike) -> Float[Array, "k k"]:
+    def formed_in(precision: DTypeLike) -> Float[Array, "k k"]:
         def add(block: Block, hess: Float[Array, "k k"]) -> Float[Array, "k k"]:
             # Gathered, scaled and rounded in one pass.
             root = jnp.where(block.is_new, block.of(scale, 0), 0.0)
             scaled = (block.of(problem.lik, 1)[members] * root[None, :]).astype(precision)
-            return hess + (scaled @ scaled.T).astype(dtype)
+            return hess + product(scaled, scaled.T).astype(dtype)
 
         return fold_blocks(add, jnp.zeros((k, k), dtype), n, k)
 
     eps, ridge = float(jnp.finfo(dtype).eps), float(jnp.finfo(dtype).eps) ** (2 / 3)
     if jnp.finfo(dtype).bits <= 32 or n * k * k < _ROUGH_WORK:
-        hess = product(dtype)
+        hess = formed_in(dtype)
     else:
-        single = partial(product, jnp.float32)
-        hess = lax.cond(rough, single, partial(product, dtype))
+        single = partial(formed_in, jnp.float32)
+        hess = lax.cond(rough, single, partial(formed_in, dtype))
         ridge = jnp.where(rough, _ROUGH_RIDGE, ridge)
         eps = jnp.where(rough, float(jnp.finfo(jnp.float32).eps), eps)
     ridged = hess + jnp.maximum(ridge * hess, eps)

@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from ._blocks import Block, fold_blocks
+from ._product import product
 from ._solution import RESULTS
 
 # Entries that fit the cache of a processor core, about.
@@ -36,7 +37,7 @@ class MixProblem(eqx.Module):
 
     def mixture(self, probs: Float[Array, " m"]) -> Float[Array, " n"]:
         """Mixture likelihoods u = a p; one for units of zero weight, where u may be zero."""
-        return jnp.where(self.weights > 0, probs @ self.lik, 1.0)
+        return jnp.where(self.weights > 0, product(probs, self.lik), 1.0)
 
     def objective(self, mix_lik: Float[Array, " n"]) -> Float[Array, ""]:
         """Objective f at a point of the simplex with mixture likelihoods u = a p."""
@@ -44,7 +45,7 @@ class MixProblem(eqx.Module):
 
     def gradient(self, mix_lik: Float[Array, " n"]) -> Float[Array, " m"]:
         """Gradient g = 1 - aᵀ(ω/u) of the equivalent problem without the simplex."""
-        return 1.0 - self.lik @ (self.weights / mix_lik)
+        return 1.0 - product(self.lik, self.weights / mix_lik)
 
 
 def gap_from_violation(violation: Float[Array, ""]) -> Float[Array, ""]:
@@ -91,7 +92,8 @@ def build_problem(
     row_max = jnp.max(log_lik, axis=1)
     # XLA's maximum loses NaN on CPU (its option `xla_cpu_enable_fast_min_max`); a product keeps it,
     # and is the cheapest pass there is.
-    mean = log_lik @ jnp.full(log_lik.shape[1:], 1.0 / log_lik.shape[1], log_lik.dtype)
+    equal = jnp.full(log_lik.shape[1:], 1.0 / log_lik.shape[1], log_lik.dtype)
+    mean = product(log_lik, equal)
     usable = jnp.isfinite(row_max) & ~jnp.isnan(mean)
     row_max_or_zero = jnp.where(usable, row_max, 0.0)
 

@@ -7,6 +7,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Scalar
 
+from ._product import product
 from ._reductions import sums
 
 # Multipliers this close to the worst free their variables, where that makes progress; after a pivot
@@ -112,7 +113,7 @@ def solve_qp(
         ratio = jnp.where(y + step < 0, -y / step, jnp.inf)
         least = ratio[jnp.argmin(ratio)]
         steps = _shortened(y, step, ratio, least)
-        turned = steps @ hess
+        turned = product(steps, hess)
         linear, quadratic = sums(steps * slope[None, :], steps * turned, axis=1)
         changes = linear + 0.5 * quadratic
         best = jnp.argmin(changes)

@@ -1,8 +1,8 @@
-"""Reductions for which XLA compiles one kernel, or none.
+"""Several reductions in one kernel.
 
-On CPU it splits the sum or the maximum of one vector into a tree of three kernels, and any kernel
-takes some 10 ms to compile and a microsecond to start. It leaves alone a reduction of several
-vectors at once, and a product of matrices is that of a library.
+XLA on CPU splits the sum or the maximum of one vector into a tree of three kernels, and any kernel
+takes some 10 ms to compile and a microsecond to start. A reduction of several vectors at once it
+leaves whole.
 """
 
 import jax.numpy as jnp
@@ -26,14 +26,6 @@ def sums_and_maxima(
     On CPU XLA's own maximum may lose a NaN. See `sums` for the length.
     """
     return _reduce(sums, maxima, 0)
-
-
-def inner(weights: Float[Array, " n"], values: Float[Array, " n"]) -> Float[Array, ""]:
-    """The inner product of two vectors of any length.
-
-    As one of two rows: a product with a single row would be made a sum again.
-    """
-    return (jnp.stack([weights, weights]) @ values)[0]
 
 
 def _reduce(

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from ._functions import is_usable, objective
 from ._ladder import ladder, rung_for
 from ._problem import normalise_weights
+from ._product import product
 
 __all__ = [
     "active_size",
@@ -27,6 +28,7 @@ __all__ = [
     "attach_probs",
     "normalise_weights",
     "on_active",
+    "product",
     "solve_active",
 ]
 
@@ -152,19 +154,19 @@ def _move(
         ell: Float[Array, "n k"], weights: Float[Array, " n"]
     ) -> tuple[Float[Array, " n"], Float[Array, "n k"]]:
         lik = jnp.exp(ell)
-        mix_lik = jnp.where(usable, lik @ probs, 1.0)
+        mix_lik = jnp.where(usable, product(lik, probs), 1.0)
         omega = normalise_weights(weights, mix_lik.size, mix_lik.dtype)
         return omega, lik / mix_lik[:, None]
 
     def sums(ell: Float[Array, "n k"], weights: Float[Array, " n"]) -> Float[Array, " k"]:
         omega, ratios = density_ratios(ell, weights)
-        return omega @ ratios
+        return product(omega, ratios)
 
     d_ell = jnp.where(active[None, :] & usable[:, None], d_log_lik, 0.0)
     rhs = jax.jvp(sums, (ell, weights), (d_ell, d_weights))[1]
     omega, ratios = density_ratios(ell, weights)
     # Rows and columns outside A are zero.
-    return solve_active(ratios.T @ (omega[:, None] * ratios), jnp.where(active, rhs, 0.0))
+    return solve_active(product(ratios.T, omega[:, None] * ratios), jnp.where(active, rhs, 0.0))
 
 
 def solve_active(hess: Float[Array, "k k"], rhs: Float[Array, " k"]) -> Float[Array, " k"]:

@@ -7,9 +7,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
+
+from mixsqpx.implicit import product
 
 from ._covariance import (
     check_kind,
@@ -242,11 +245,13 @@ def average(
         values = jnp.asarray(function(model, data, problem.supp))
         if values.shape[:2] == (result.n_obs, num_points):
             joint = omega[:, None] * by_group.T[labels]
-            return jnp.tensordot(joint, where_mass(joint, values), 2)
+            return jnp.tensordot(
+                joint, where_mass(joint, values), 2, precision=lax.Precision.HIGHEST
+            )
         if values.shape[:1] == (num_points,):
             shares = jnp.zeros(by_group.shape[1], omega.dtype).at[labels].add(omega)
-            mass = by_group @ shares
-            return jnp.tensordot(mass, where_mass(mass, values), 1)
+            mass = product(by_group, shares)
+            return jnp.tensordot(mass, where_mass(mass, values), 1, precision=lax.Precision.HIGHEST)
         raise ValueError(
             "`function` must return values of each unit at each support point, shape "
             f"({result.n_obs}, {num_points}, ...), or of each support point, shape "

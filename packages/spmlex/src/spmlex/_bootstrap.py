@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree, Scalar
 
 from mixsqpx import RESULTS as MIX_RESULTS
+from mixsqpx.implicit import product
 
 from ._compiled import optimise
 from ._covariance import check_clusters, invert_hessian
@@ -169,7 +170,7 @@ def _quick(
 
     def decrement_of(grad: Array) -> Scalar:
         """Length of a Newton step in standard errors."""
-        return jnp.sqrt(num_units * jnp.maximum(grad @ inverse @ grad, 0.0))
+        return jnp.sqrt(num_units * jnp.maximum(product(grad, product(inverse, grad)), 0.0))
 
     def proceeds(state: _State) -> Bool[Array, ""]:
         return (state.decrement > tol) & (state.num_steps < _MAX_QUICK_STEPS)
@@ -187,11 +188,11 @@ def _quick(
         good = certified & (decrement < jnp.inf)
         good = good & ((value <= state.value) | (decrement < state.decrement))
         step, change = state.step, grad - state.grad
-        curvature = step @ change
+        curvature = product(step, change)
         use = good & (curvature > 0)
         rho = 1.0 / jnp.where(use, curvature, 1.0)
         left = jnp.eye(flat.size, dtype=flat.dtype) - rho * jnp.outer(step, change)
-        updated = left @ state.inverse @ left.T + rho * jnp.outer(step, step)
+        updated = product(product(left, state.inverse), left.T) + rho * jnp.outer(step, step)
         new_inverse = jnp.where(use, updated, state.inverse)
         accepted = _State(
             trial,
@@ -199,7 +200,7 @@ def _quick(
             grad,
             None if state.init is None else profile.probs,
             new_inverse,
-            -new_inverse @ grad,
+            -product(new_inverse, grad),
             decrement,
             certified,
             state.num_steps,

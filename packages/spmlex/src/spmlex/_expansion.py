@@ -9,7 +9,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
-from mixsqpx.implicit import normalise_weights, on_active, solve_active
+from mixsqpx.implicit import normalise_weights, on_active, product, solve_active
 
 from ._model import log_lik_of, replace_units, take
 from ._profile import Profile
@@ -89,7 +89,9 @@ def expand_profile(
             )
         solve = jax.vmap(solve_active, in_axes=(None, 0))
         response = jax.vmap(solve, in_axes=(0, 1), out_axes=1)(total.hess_probs, total.cross)
-        hess = total.direct - jnp.einsum("pgk,qgk->pq", total.cross, response)
+        hess = total.direct - jnp.einsum(
+            "pgk,qgk->pq", total.cross, response, precision=lax.Precision.HIGHEST
+        )
         return total.grad, 0.5 * (hess + hess.T)
 
     if num_points is not None:
@@ -125,9 +127,11 @@ def _sum(
         mix = jnp.sum(lik * own, axis=1)
         # Zero only for units without weight.
         ratios = lik / jnp.where(mix > 0, mix, 1.0)[:, None]
-        return (pull(-omega[:, None] * own * ratios)[0], member.T @ ratios), ratios
+        return (pull(-omega[:, None] * own * ratios)[0], product(member.T, ratios)), ratios
 
     (grad, _), push, ratios = jax.linearize(first, flat, has_aux=True)
     direct, cross = lax.map(push, jnp.eye(flat.size, dtype=flat.dtype))
-    hess_probs = jax.vmap(lambda omega: ratios.T @ (omega[:, None] * ratios), in_axes=1)(member)
+    hess_probs = jax.vmap(lambda omega: product(ratios.T, omega[:, None] * ratios), in_axes=1)(
+        member
+    )
     return _Sums(grad, direct, cross, hess_probs)

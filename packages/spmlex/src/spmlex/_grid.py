@@ -9,6 +9,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, PyTree
 
 from mixsqpx import RESULTS as MIX_RESULTS
+from mixsqpx.implicit import product
 
 from ._model import log_lik_of, replace_units
 from ._scores import problem_of, total_weight
@@ -157,9 +158,9 @@ def _gain(
     log_ratios = jnp.where((omega > 0)[:, None], further - log_mix[:, None], -jnp.inf)
     # Ratios may overflow, on a grid that is far too coarse.
     shift = jnp.maximum(jnp.max(log_ratios, axis=0), 0.0)
-    sums = (member / shares[None, :]).T @ jnp.exp(log_ratios - shift[None, :])
+    sums = product((member / shares[None, :]).T, jnp.exp(log_ratios - shift[None, :]))
     gain = jnp.maximum(jnp.max(jnp.log(sums) + shift[None, :], axis=1), 0.0)
-    return gain @ (shares / jnp.sum(shares))
+    return product(gain, shares / jnp.sum(shares))
 
 
 def _log_lik(problem: Problem, params: PyTree, points: Float[Array, " k"]) -> Float[Array, "n k"]:

@@ -12,6 +12,8 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree, Scalar
 
+from mixsqpx.implicit import product
+
 # Columns of the Hessian formed at once: they share one pass over the data, and each needs memory of
 # its own.
 _BLOCK = 16
@@ -229,7 +231,7 @@ def _trust_region_step(
     |s(μ)| = radius above -λ₁ (Nocedal & Wright, theorem 4.1).
     """
     eigval, eigvec = jnp.linalg.eigh(hess)
-    c = eigvec.T @ grad
+    c = product(eigvec.T, grad)
     lowest = eigval[0]
     largest = jnp.max(jnp.abs(eigval))
     floor = float(jnp.finfo(grad.dtype).eps) * grad.size * largest
@@ -262,4 +264,4 @@ def _trust_region_step(
         jnp.where(lowest < -floor, jnp.where(c[0] > 0, -missing, missing), 0.0)
     )
     s = jnp.where(interior, inside, boundary)
-    return eigvec @ s, -(c @ s + 0.5 * jnp.sum(eigval * s**2))
+    return product(eigvec, s), -jnp.sum(s * (c + 0.5 * eigval * s))

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
@@ -76,7 +77,11 @@ def posterior_mean(
     """
     probs = posterior(result, data, groups)
     return jax.tree.map(
-        lambda x: jnp.tensordot(probs, x.astype(probs.dtype), 1) if eqx.is_array(x) else x,
+        lambda x: (
+            jnp.tensordot(probs, x.astype(probs.dtype), 1, precision=lax.Precision.HIGHEST)
+            if eqx.is_array(x)
+            else x
+        ),
         result.supp,
     )
 

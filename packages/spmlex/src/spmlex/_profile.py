@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver, MixSolution, MixSQP, mixsolve, raise_on_failure
-from mixsqpx.implicit import attach_objective, attach_probs, on_active
+from mixsqpx.implicit import attach_objective, attach_probs, on_active, product
 
 from ._model import as_arrays, leading_length, log_lik_of, replace_units, take
 from ._units import Groups, as_groups, as_weights
@@ -235,9 +235,9 @@ def _solve(
         unit = jnp.where(in_group >= 0, groups.units[first_failure, in_group], -1)
         each = raise_on_failure(each, result, unit, each.gap[first_failure])
     return Profile(
-        share @ each.objective,
+        product(share, each.objective),
         each.probs.T,
-        share @ each.gap,
+        product(share, each.gap),
         result,
         jnp.sum(each.stats["num_steps"]),
         each.objective,
@@ -271,6 +271,6 @@ def _attach(
     else:
         parts = groups.split(log_lik, weights)
         values = jax.vmap(attach_objective)(*parts, kept.T, solved.group_values)
-        value = groups.share(weights).astype(log_lik.dtype) @ values
+        value = product(groups.share(weights).astype(log_lik.dtype), values)
         moved = jax.vmap(attach_probs)(*parts, kept.T).T
     return value, jnp.zeros_like(solved.probs).at[members].set(moved, unique_indices=True)

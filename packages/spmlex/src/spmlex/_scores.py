@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
 import mixsqpx
-from mixsqpx.implicit import attach_probs
+from mixsqpx.implicit import attach_probs, product
 
 from ._model import log_lik_of, replace_units, take
 from ._search import Problem
@@ -58,7 +58,7 @@ class Linearisation(eqx.Module):
         total = self.held_scores
         for g, response in enumerate(self.response):
             own = jnp.where((self.labels == g)[:, None], self.ratios, 0.0)
-            total = total + own @ response
+            total = total + product(own, response)
         return total
 
 

@@ -23,6 +23,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_products_are_in_full_precision(name, monkeypatch):
     import mixsqpx

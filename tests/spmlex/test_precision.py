@@ -6,6 +6,7 @@ The model makes no products, so all of them are the package's own.
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax import lax
 
 from .models import factor_problem
@@ -13,6 +14,7 @@ from .models import factor_problem
 KEY = jax.random.PRNGKey(2)
 
 
+@pytest.mark.slow
 def test_products_are_in_full_precision(monkeypatch):
     import spmlex
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,20 @@ def load_average() -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
+def commit() -> str | None:
+    """The commit that is checked out, marked if anything was changed since."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
 def describe() -> dict[str, Any]:
-    """CPU, cores, memory, system and versions, ready for JSON."""
+    """CPU, cores, memory, system, versions and commit, ready for JSON."""
     memory = _from_proc("/proc/meminfo", "MemTotal")
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
@@ -56,5 +69,6 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {package: _version(package) for package in PACKAGES},
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "commit": commit(),
         "load_average": load_average(),
     }

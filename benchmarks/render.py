@@ -250,7 +250,8 @@ def sessions(results: dict[str, Any]) -> list[str]:
         where = (
             f"Run on {problem['date']}: {machine['cpu']}, {machine['cores']} cores, "
             f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}, "
-            f"{problem['unit_costs']['version']}."
+            f"{problem['unit_costs']['version']}, "
+            + (f"commit {machine['commit']}." if machine.get("commit") else "an earlier commit.")
         )
         parts.setdefault(where, []).append(problem)
     lines: list[str] = []
@@ -261,7 +262,7 @@ def sessions(results: dict[str, Any]) -> list[str]:
         others = {size_text(p) for key, part in parts.items() if key != where for p in part}
         whole -= others
         what = sorted(whole) + sorted(w for w in what if w.split(" (")[0] not in whole)
-        then = "" if where == longest else f" With the code as it was then: {', '.join(what)}."
+        then = "" if where == longest else f" Rows of this run: {', '.join(what)}."
         lines += [where + then]
         lines += ["", *versions(results["labels"], parts[where]), ""]
     return lines

@@ -25,7 +25,7 @@ _START_LOSS = 0.3
 # From there EM finds the bulk of the mass in fewer passes than quadratic programs would, and for
 # that a sample of some rows is as good as all.
 _EM_STEPS = 8
-_EM_ROWS = 1000
+_EM_ROWS = 2000
 # A unit is unexplained at less than this of the bound in `_cover`.
 _SHORT = 0.3
 # Each coarser level has every 16th row of the next, down to about a thousand rows: there its

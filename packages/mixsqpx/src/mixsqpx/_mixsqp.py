@@ -258,8 +258,7 @@ def _line_search(problem: MixProblem, state: MixState, target: Float[Array, " m"
     step = target - state.probs
     mass, slope = sums(step, state.gradient * step)
     relative = (target_lik - state.mix_lik) / state.mix_lik
-    eps = float(jnp.finfo(step.dtype).eps)
-    rounding = 4 * eps  # of a change or a slope
+    rounding = 4 * float(jnp.finfo(step.dtype).eps)  # of a change or a slope
 
     def too_long(carry: tuple[Float[Array, ""], Float[Array, ""]]) -> Bool[Array, ""]:
         length, change = carry
@@ -285,8 +284,10 @@ def _line_search(problem: MixProblem, state: MixState, target: Float[Array, " m"
     # Dividing by the total minimises the objective along the ray.
     total = inner(jnp.ones_like(probs), probs)
     new = evaluate(problem, probs / total, mix_lik / total, rounding)
-    # Where rounding is all that is left, some step or other looks better for ever.
-    better = (usable & (change < -eps)) | (new["violation"] < state.record)
+    # Where rounding is all that is left, some step or other lowers the objective for ever. It says
+    # nothing of a violation above that: units of little weight move it by less than rounding.
+    lower = usable & (change < 0) & (new["violation"] > rounding)
+    better = lower | (new["violation"] < state.record)
     # The quadratic program left no slope at the components it gave mass; new ones may violate.
     inexact = (state.num_steps >= 0) & ~(new["slope"] < 0.5 * state.violation)
     return MixState(

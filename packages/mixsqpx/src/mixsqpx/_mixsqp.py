@@ -170,8 +170,7 @@ def _cover(
         probs = probs.at[best].add(jnp.where(mix_lik < bound, problem.weights, 0.0))
         return probs, problem.mixture(probs)
 
-    num_short = inner(jnp.ones_like(bound), (mix_lik < bound).astype(bound.dtype))
-    return lax.cond(num_short > 0, add, lambda *same: same, probs, mix_lik)
+    return lax.cond(jnp.any(mix_lik < bound), add, lambda *same: same, probs, mix_lik)
 
 
 def _same(_: MixProblem, state: MixState, *__: Array) -> Float[Array, " m"]:

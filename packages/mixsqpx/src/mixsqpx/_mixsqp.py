@@ -48,9 +48,28 @@ _ROUGH_ABOVE = 1e-4
 _ROUGH_RIDGE = 1e-6
 # Below this number of multiplications it is not worth compiling both.
 _ROUGH_WORK = 1_000_000
+# A step that brought the violation down to a tenth leaves its Hessian to the next: it has hardly
+# changed since. That pays where the Hessian of k components, n k² multiplications, takes far longer
+# than a gradient, n m, and where copies of it take far less.
+_MODEL_HOLDS = 0.1
+_WORTH_KEEPING, _CHEAP_TO_KEEP = 8, 20
 # Armijo's constant and the shortest step: the defaults of the R package.
 _SUFFICIENT_DECREASE = 0.01
 _MIN_STEP = 1e-8
+
+
+class _Model(eqx.Module):
+    """The quadratic model of a step, for the next.
+
+    `hess` is the damped Hessian of the first components of `order`, as many as the rung of the
+    ladder says; what else it holds has no meaning. The next step can do with it if neither the
+    violation nor a slope is above `holds_below`.
+    """
+
+    hess: Float[Array, "k k"]
+    order: Int[Array, " m"]
+    rung: Int[Array, ""]
+    holds_below: Float[Array, ""]
 
 
 class MixSQP(AbstractMixSolver):
@@ -75,34 +94,63 @@ class MixSQP(AbstractMixSolver):
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
         """First iterate: `init`, or a few EM steps and the optimum of a subsample of the rows."""
         if init is not None:
-            return unevaluated(problem, init, num_early=1)
+            return unevaluated(problem, init, num_early=1, model=_no_model(problem))
         stride = _COARSENING ** _num_levels(problem.shape[0])
         part = _every(stride, problem)
-        state = unevaluated(part, _rough_start(part), num_early=1)
+        state = unevaluated(part, _rough_start(part), num_early=1, model=_no_model(part))
         while stride > 1:
             state, _ = iterate(self, part, state, gap_tol=_COARSE_GAP, max_steps=_COARSE_STEPS)
             stride //= _COARSENING
-            part = _every(stride, problem)
-            state = unevaluated(part, state.probs, num_early=1)
+            coarse, part = part, _every(stride, problem)
+            model = _no_model(part)
+            if _rungs(*coarse.shape) == _rungs(*part.shape):
+                # The first step does with the Hessian of a sixteenth of the units.
+                kept = state.model.holds_below >= 0
+                holds_below = jnp.where(kept, jnp.inf, state.model.holds_below)
+                model = eqx.tree_at(lambda model: model.holds_below, state.model, holds_below)
+            state = unevaluated(part, state.probs, num_early=1, model=model)
         return state
 
     def step(self, problem: MixProblem, state: MixState) -> MixState:
         """One quadratic program on a working set, and a line search (Kim et al., algorithm 1).
 
         The smallest rung of the ladder is taken that holds all positive components and some of the
-        candidates, so proportions outside the working set are always zero. An early step goes
-        nowhere, and evaluates the state: a program of its own would take long to compile.
+        candidates, so proportions outside the working set are always zero; or the working set of
+        the last step, with its Hessian. An early step goes nowhere, and evaluates the state: a
+        program of its own would take long to compile.
         """
-        sizes = ladder(*problem.shape, first_of_two=_FIRST_OF_TWO)
-        num_active = state.num_active
+        rungs = _rungs(*problem.shape)
+        num_active, model = state.num_active, state.model
         most = _MIN_CANDIDATES + num_active // 10
         wanted = num_active + jnp.minimum(state.num_candidates, most)
-        order = jnp.argsort(-_score(state))
-        branches = [_same, *(partial(_subproblem, size=size) for size in sizes)]
-        branch = jnp.where(state.num_steps < 0, 0, 1 + rung_for(wanted, sizes))
+        early = state.num_steps < 0
+        reused = ~early & (jnp.maximum(state.violation, state.slope) <= model.holds_below)
+        order = jnp.where(reused, model.order, jnp.argsort(-_score(state)))
+        rung = jnp.where(reused, model.rung, rung_for(wanted, tuple(size for size, _ in rungs)))
         scale = jnp.sqrt(problem.weights) / state.mix_lik
-        target = lax.switch(branch, branches, problem, state, order, scale)
-        return _line_search(problem, state, target)
+        branches = [_same, *(partial(_subproblem, rungs=rungs, rung=i) for i in range(len(rungs)))]
+        branch = jnp.where(early, 0, 1 + rung)
+        target, model = lax.switch(branch, branches, problem, state, order, scale, reused)
+        return _line_search(problem, state, target, model, reused)
+
+
+def _rungs(num_units: int, num_components: int) -> list[tuple[int, bool]]:
+    """Sizes of working sets, and whether Hessians of that size are kept for the next step."""
+    n, m = num_units, num_components
+    sizes = ladder(n, m, first_of_two=_FIRST_OF_TWO)
+    return [(k, _WORTH_KEEPING * m <= k**2 <= n * m / _CHEAP_TO_KEEP) for k in sizes]
+
+
+def _no_model(problem: MixProblem) -> _Model:
+    """A model that does not hold, with room for the largest."""
+    n, m = problem.shape
+    room = max((size for size, is_kept in _rungs(n, m) if is_kept), default=0)
+    return _Model(
+        hess=jnp.zeros((room, room), problem.lik.dtype),
+        order=jnp.arange(m),
+        rung=jnp.asarray(0),
+        holds_below=jnp.asarray(-1.0, problem.lik.dtype),
+    )
 
 
 def _rough_start(problem: MixProblem) -> Float[Array, " m"]:
@@ -153,28 +201,30 @@ def _every(stride: int, problem: MixProblem) -> MixProblem:
 
 def _cover(
     problem: MixProblem, probs: Float[Array, " m"], mix_lik: Float[Array, " n"]
-) -> tuple[Float[Array, " m"], Float[Array, " n"]]:
+) -> tuple[Float[Array, " m"], Float[Array, " n"], Bool[Array, ""]]:
     """Give mass ωᵢ to the best component of each unit i that the proportions hardly explain.
 
     At the optimum uᵢ >= ωᵢ, since gⱼ >= 0 at the best component, where aᵢⱼ is one. Far below that
     bound the quadratic model of -log uᵢ says nothing, Newton's method crawls (each step doubles
     uᵢ), and the Hessian may overflow. At less than 0.3 of the bound the added mass pays for itself:
-    the unit gains ωᵢ log(1 + 1/0.3) = 1.47 ωᵢ, and the others lose ωᵢ at most.
+    the unit gains ωᵢ log(1 + 1/0.3) = 1.47 ωᵢ, and the others lose ωᵢ at most. The last result is
+    whether there was such a unit.
     """
-    bound = _SHORT * problem.weights
+    short = mix_lik < _SHORT * problem.weights
+    any_short = jnp.any(short)
 
     def add(
         probs: Float[Array, " m"], mix_lik: Float[Array, " n"]
     ) -> tuple[Float[Array, " m"], Float[Array, " n"]]:
         best = jnp.argmax(problem.lik, axis=0)
-        probs = probs.at[best].add(jnp.where(mix_lik < bound, problem.weights, 0.0))
+        probs = probs.at[best].add(jnp.where(short, problem.weights, 0.0))
         return probs, problem.mixture(probs)
 
-    return lax.cond(jnp.any(mix_lik < bound), add, lambda *same: same, probs, mix_lik)
+    return *lax.cond(any_short, add, lambda *same: same, probs, mix_lik), any_short
 
 
-def _same(_: MixProblem, state: MixState, *__: Array) -> Float[Array, " m"]:
-    return state.probs
+def _same(_: MixProblem, state: MixState, *__: Array) -> tuple[Float[Array, " m"], _Model]:
+    return state.probs, state.model
 
 
 def _score(state: MixState) -> Float[Array, " m"]:
@@ -197,21 +247,30 @@ def _subproblem(
     state: MixState,
     order: Int[Array, " m"],
     scale: Float[Array, " n"],
+    reused: Bool[Array, ""],
     *,
-    size: int,
-) -> Float[Array, " m"]:
-    """Minimiser of the quadratic model over the first components of an order.
+    rungs: list[tuple[int, bool]],
+    rung: int,
+) -> tuple[Float[Array, " m"], _Model]:
+    """Minimiser of the quadratic model over the first components of an order, and the model.
 
     `scale` holds √ωᵢ/uᵢ.
     """
+    size, is_kept = rungs[rung]
     members = order[:size] if size < order.size else slice(None)
     probs, gradient = state.probs[members], state.gradient[members]
     worst = state.violation
     rough = (worst > _ROUGH_ABOVE) & ~state.inexact
-    hess = _damped_hessian(problem, members, scale, rough)
+    new = partial(_damped_hessian, problem, members, scale, rough)
+    kept, holds_below = state.model.hess, jnp.full_like(worst, -1.0)
+    if is_kept:
+        hess = lax.cond(reused, lambda: kept[:size, :size], new)
+        kept, holds_below = kept.at[:size, :size].set(hess), _MODEL_HOLDS * worst
+    else:
+        hess = new()
     tol = worst * jnp.clip(worst, _QP_FINEST, _QP_COARSEST)
-    target = solve_qp(hess, gradient, probs, tol)
-    return jnp.zeros_like(state.probs).at[members].set(target)
+    target = jnp.zeros_like(state.probs).at[members].set(solve_qp(hess, gradient, probs, tol))
+    return target, _Model(kept, order, jnp.asarray(rung), holds_below)
 
 
 def _damped_hessian(
@@ -251,7 +310,13 @@ def _damped_hessian(
     return jnp.where(jnp.eye(k, dtype=bool), ridged, hess)
 
 
-def _line_search(problem: MixProblem, state: MixState, target: Float[Array, " m"]) -> MixState:
+def _line_search(
+    problem: MixProblem,
+    state: MixState,
+    target: Float[Array, " m"],
+    model: _Model,
+    reused: Bool[Array, ""],
+) -> MixState:
     """Halve the step to the target until Armijo's condition holds; then cover, and rescale."""
     target_lik = problem.mixture(target)
     step = target - state.probs
@@ -279,7 +344,7 @@ def _line_search(problem: MixProblem, state: MixState, target: Float[Array, " m"
     mix_lik = jnp.where(full, target_lik, state.mix_lik * (1 + length * relative))
     probs = jnp.where(usable, probs, state.probs)
     mix_lik = jnp.where(usable, mix_lik, state.mix_lik)
-    probs, mix_lik = _cover(problem, probs, mix_lik)
+    probs, mix_lik, covered = _cover(problem, probs, mix_lik)
     # Dividing by the total minimises the objective along the ray.
     total = inner(jnp.ones_like(probs), probs)
     new = evaluate(problem, probs / total, mix_lik / total, rounding)
@@ -288,11 +353,14 @@ def _line_search(problem: MixProblem, state: MixState, target: Float[Array, " m"
     lower = usable & (change < 0) & (new["violation"] > rounding)
     better = lower | (new["violation"] < state.record)
     # The quadratic program left no slope at the components it gave mass; new ones may violate.
-    inexact = (state.num_steps >= 0) & ~(new["slope"] < 0.5 * state.violation)
+    inexact = (state.num_steps >= 0) & ~reused & ~(new["slope"] < 0.5 * state.violation)
+    # The model's working set does not hold the components of the cover.
+    holds_below = jnp.where(covered, -1.0, model.holds_below)
     return MixState(
         **new,
         num_steps=state.num_steps + 1,
         num_stalled=jnp.where(better, 0, state.num_stalled + 1),
         record=jnp.minimum(new["violation"], state.record),
         inexact=inexact,
+        model=_Model(model.hess, model.order, model.rung, holds_below),
     )

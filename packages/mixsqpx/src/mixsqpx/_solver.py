@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._problem import MixProblem, gap_from_violation
 from ._reductions import sums_and_maxima
@@ -32,7 +32,7 @@ class MixState(eqx.Module):
     `num_steps` is below zero as long as steps are not yet those of the method, and `num_stalled`
     counts those in a row that made no progress; `record` is the smallest violation so far.
     `inexact` says that the last step left more slope at the components in the mixture than it meant
-    to.
+    to. `model` is what a method keeps of a step for the next.
     """
 
     probs: Float[Array, " m"]
@@ -47,6 +47,7 @@ class MixState(eqx.Module):
     num_stalled: Int[Array, ""]
     record: Float[Array, ""]
     inexact: Bool[Array, ""]
+    model: PyTree = None
 
     @property
     def gap(self) -> Float[Array, ""]:
@@ -54,7 +55,9 @@ class MixState(eqx.Module):
         return gap_from_violation(self.violation)
 
 
-def unevaluated(problem: MixProblem, probs: Float[Array, " m"], num_early: int) -> MixState:
+def unevaluated(
+    problem: MixProblem, probs: Float[Array, " m"], num_early: int, model: PyTree = None
+) -> MixState:
     """First state at a point of the simplex, whose gradient is left to the first step."""
     gradient, unknown = jnp.zeros_like(probs), jnp.full((), jnp.inf, probs.dtype)
     early, zero, no = jnp.asarray(-num_early), jnp.asarray(0), jnp.asarray(False)
@@ -71,6 +74,7 @@ def unevaluated(problem: MixProblem, probs: Float[Array, " m"], num_early: int) 
         num_stalled=zero,
         record=unknown,
         inexact=no,
+        model=model,
     )
 
 

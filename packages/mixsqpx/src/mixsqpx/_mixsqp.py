@@ -49,10 +49,11 @@ _ROUGH_RIDGE = 1e-6
 # Below this number of multiplications it is not worth compiling both.
 _ROUGH_WORK = 1_000_000
 # A step that brought the violation down to a tenth leaves its Hessian to the next: it has hardly
-# changed since. That pays where the Hessian of k components, n k² multiplications, takes far longer
-# than a gradient, n m, and where copies of it take far less.
+# changed since. That pays where the Hessian of k components, n k² multiplications, takes some time,
+# and far more than a gradient, n m, and where copies of it take far less.
 _MODEL_HOLDS = 0.1
-_WORTH_KEEPING, _CHEAP_TO_KEEP = 8, 20
+_MUCH_WORK = 5_000_000
+_FAR_MORE, _FAR_LESS = 8, 20
 # Armijo's constant and the shortest step: the defaults of the R package.
 _SUFFICIENT_DECREASE = 0.01
 _MIN_STEP = 1e-8
@@ -62,8 +63,8 @@ class _Model(eqx.Module):
     """The quadratic model of a step, for the next.
 
     `hess` is the damped Hessian of the first components of `order`, as many as the rung of the
-    ladder says; what else it holds has no meaning. The next step can do with it if neither the
-    violation nor a slope is above `holds_below`.
+    ladder says, or of all as they come; what else it holds has no meaning. The next step can do
+    with it if neither the violation nor a slope is above `holds_below`.
     """
 
     hess: Float[Array, "k k"]
@@ -76,11 +77,11 @@ class MixSQP(AbstractMixSolver):
     """Sequential quadratic programming on a working set, after Kim et al. (2020).
 
     Where it differs from the R package: the Hessian is formed on a working set of components, which
-    grows up a ladder of sizes to all of them, and in single precision far from the optimum;
-    convergence is judged by the optimality gap over all components; nothing is added to the mixture
-    likelihoods; the matrix is not replaced by one of low rank; the first iterates come from EM and
-    quadratic programs on a subsample of the rows; the programs may take in and drop several
-    components at once.
+    grows up a ladder of sizes to all of them, in single precision far from the optimum, and not
+    anew after a step that hardly changed it; convergence is judged by the optimality gap over all
+    components; nothing is added to the mixture likelihoods; the matrix is not replaced by one of
+    low rank; the first iterates come from EM and quadratic programs on a subsample of the rows; the
+    programs may take in and drop several components at once.
 
     Attributes
     ----------
@@ -137,8 +138,9 @@ class MixSQP(AbstractMixSolver):
 def _rungs(num_units: int, num_components: int) -> list[tuple[int, bool]]:
     """Sizes of working sets, and whether Hessians of that size are kept for the next step."""
     n, m = num_units, num_components
+    least, most = max(_MUCH_WORK / n, _FAR_MORE * m), n * m / _FAR_LESS
     sizes = ladder(n, m, first_of_two=_FIRST_OF_TWO)
-    return [(k, _WORTH_KEEPING * m <= k**2 <= n * m / _CHEAP_TO_KEEP) for k in sizes]
+    return [(k, least <= k**2 <= most) for k in sizes]
 
 
 def _no_model(problem: MixProblem) -> _Model:

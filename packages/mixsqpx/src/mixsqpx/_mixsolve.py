@@ -174,23 +174,27 @@ def _run(
 
     @custom_vmap
     def run(
-        problem: MixProblem, init: Float[Array, " m"] | None, ok: Bool[Array, ""]
+        problem: MixProblem, start: Float[Array, " m"] | MixState | None, ok: Bool[Array, ""]
     ) -> tuple[MixState, RESULTS]:
-        first = solver.init(problem, init)
+        if isinstance(start, MixState):
+            first = solver.resume(problem, start)
+        else:
+            first = solver.init(problem, start)
         return iterate(solver, problem, first, gap_tol=gap_tol, max_steps=max_steps, ok=ok)
 
     @run.def_vmap
     def _(axis_size: int, in_batched: Any, *args: Any) -> tuple[Any, Any]:
         del axis_size
-        problem, init, ok = args
+        problem, start, ok = args
         only_weights = in_batched[0].weights and not in_batched[0].lik
-        if init is None and only_weights and solver.starts_anywhere:
+        if start is None and only_weights and solver.starts_anywhere:
             # Many weightings of one matrix: all start from the solution for the mean of the good.
             usable = jnp.broadcast_to(ok, problem.weights.shape[:1])
             mean = jnp.mean(problem.weights, axis=0, where=usable[:, None])
             shared = eqx.tree_at(lambda p: p.weights, problem, mean)
-            init = run(shared, None, jnp.any(usable))[0].probs
-            args, in_batched = (problem, init, ok), (in_batched[0], False, in_batched[2])
+            start = run(shared, None, jnp.any(usable))[0]
+            unbatched = jax.tree.map(lambda _: False, start)
+            args, in_batched = (problem, start, ok), (in_batched[0], unbatched, in_batched[2])
         leaves, treedef = jax.tree.flatten(args)
         flags = jax.tree.leaves(in_batched)
 

@@ -102,15 +102,21 @@ class MixSQP(AbstractMixSolver):
         while stride > 1:
             state, _ = iterate(self, part, state, gap_tol=_COARSE_GAP, max_steps=_COARSE_STEPS)
             stride //= _COARSENING
-            coarse, part = part, _every(stride, problem)
-            model = _no_model(part)
-            if _rungs(*coarse.shape) == _rungs(*part.shape):
-                # The first step does with the Hessian of a sixteenth of the units.
-                kept = state.model.holds_below >= 0
-                holds_below = jnp.where(kept, jnp.inf, state.model.holds_below)
-                model = eqx.tree_at(lambda model: model.holds_below, state.model, holds_below)
-            state = unevaluated(part, state.probs, num_early=1, model=model)
+            part = _every(stride, problem)
+            state = self.resume(part, state)
         return state
+
+    def resume(self, problem: MixProblem, state: MixState) -> MixState:
+        """First iterate: the last one of another problem, whose Hessian the first step takes over.
+
+        That of a sixteenth of the units, or of other weights, does for one step.
+        """
+        model = _no_model(problem)
+        if _rungs(state.mix_lik.size, state.probs.size) == _rungs(*problem.shape):
+            below = state.model.holds_below
+            below = jnp.where(below >= 0, jnp.inf, below)
+            model = eqx.tree_at(lambda model: model.holds_below, state.model, below)
+        return unevaluated(problem, state.probs, num_early=1, model=model)
 
     def step(self, problem: MixProblem, state: MixState) -> MixState:
         """One quadratic program on a working set, and a line search (Kim et al., algorithm 1).

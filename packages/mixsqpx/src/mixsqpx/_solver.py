@@ -142,6 +142,10 @@ class AbstractMixSolver(eqx.Module):
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
         """First iterate, from a given point of the simplex or the solver's own."""
 
+    def resume(self, problem: MixProblem, state: MixState) -> MixState:
+        """First iterate, from the last one of another problem."""
+        return self.init(problem, state.probs)
+
     @abc.abstractmethod
     def step(self, problem: MixProblem, state: MixState) -> MixState:
         """Next iterate."""

@@ -360,8 +360,10 @@ def _line_search(
     # nothing of a violation above that: units of little weight move it by less than rounding.
     lower = usable & (change < 0) & (new["violation"] > rounding)
     better = lower | (new["violation"] < state.record)
-    # The quadratic program left no slope at the components it gave mass; new ones may violate.
-    inexact = (state.num_steps >= 0) & ~reused & ~(new["slope"] < 0.5 * state.violation)
+    # The quadratic program left no slope at the components it gave mass; new ones may violate, but
+    # not by as much. A Hessian in single precision may have no factors: such a step goes nowhere.
+    exact = (new["slope"] < 0.5 * state.violation) & (new["violation"] < 0.9 * state.violation)
+    inexact = (state.num_steps >= 0) & ~reused & ~exact
     # The model's working set does not hold the components of the cover.
     holds_below = jnp.where(covered, -1.0, model.holds_below)
     return MixState(

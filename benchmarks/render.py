@@ -192,13 +192,12 @@ def batch_section(batch: dict[str, Any]) -> list[str]:
         "## Many problems at once",
         "",
         "`jax.vmap` over `mixsolve`, and a Python loop over the compiled call, in turns, medians "
-        "of five (`python benchmarks/batch.py`, of 2026-11-25, the code as it was then). "
+        f"of five (`python benchmarks/batch.py`, commit {batch['machine']['commit']}). "
         "Members of a `vmap` are solved one after another "
         "inside the compiled program, each in its own number of steps: nobody waits for the "
         "slowest, and nothing is gained but the dispatch of a call. Weightings of one matrix share "
         "its exponentials and start from the solution for their mean. What remains are quadratic "
-        "programs whose active set differs from that of the mean: few components need few of "
-        "them, and the weightings of families with many active components gain least.",
+        "programs whose active set differs from that of the mean.",
         "",
         *table(head, rows),
         "",

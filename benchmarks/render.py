@@ -329,8 +329,8 @@ def page(results: dict[str, Any], sections: list[str], figures: list[str]) -> st
         "few milliseconds and depends most on what else the machine does: single calls vary by a "
         "factor of two. Narrow kernels, about half of whose components are "
         "positive, gain least from 400 components: what remains is the Hessian, n·K² "
-        "multiplications that every second-order method pays, and quadratic programs of hundreds "
-        "of variables, which need tens of pivots.",
+        "multiplications that every second-order method pays, though not at every step, and "
+        "quadratic programs of hundreds of variables, which need tens of pivots.",
         "",
         *[f"![Time of a warm call]({name})\n" for name in figures],
     ]

@@ -30,7 +30,17 @@ PARTS = {
     "solver": (
         [
             f"{MIX}/{name}.py"
-            for name in ("_mixsqp", "_qp", "_solver", "_problem", "_blocks", "_ladder", "_em")
+            for name in (
+                "_mixsqp",
+                "_start",
+                "_hessian",
+                "_qp",
+                "_solver",
+                "_problem",
+                "_blocks",
+                "_ladder",
+                "_em",
+            )
         ],
         "tests/mixsqpx/test_blocks.py tests/mixsqpx/test_errors.py "
         "tests/mixsqpx/test_second_opinion.py "

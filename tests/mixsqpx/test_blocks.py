@@ -52,7 +52,7 @@ def test_solved_in_blocks(small_blocks, name):
 
 
 def test_hessian_in_blocks_in_both_precisions():
-    from mixsqpx._mixsqp import _damped_hessian
+    from mixsqpx._hessian import damped_hessian
     from mixsqpx._problem import MixProblem
 
     rng = np.random.default_rng(0)
@@ -64,6 +64,6 @@ def test_hessian_in_blocks_in_both_precisions():
     # most; the root of the number is what rounding makes of it, and six times that safe. The ridge
     # is on the diagonal alone.
     for rough, eps, ridge in ((False, 2.0**-52, 2.0 ** (-52 * 2 / 3)), (True, 2.0**-23, 1e-6)):
-        hess = _damped_hessian(problem, slice(None), jnp.asarray(scale), jnp.asarray(rough))
+        hess = damped_hessian(problem, slice(None), jnp.asarray(scale), jnp.asarray(rough))
         expected = exact + np.diag(ridge * np.diag(exact))
         np.testing.assert_allclose(hess, expected, rtol=6 * np.sqrt(n) * eps)

@@ -88,7 +88,8 @@ def test_it_is_that_of_the_mixture_as_it_was(trajectories):
     Its entries, Σᵢ ωᵢ aᵢⱼ aᵢₖ/uᵢ², are those of a new one times numbers between the extremes of
     (old u/new u)², but for the ridge, 1e-6 where it is in single precision, and rounding there.
     """
-    from mixsqpx._mixsqp import _damped_hessian, _rungs
+    from mixsqpx._hessian import damped_hessian
+    from mixsqpx._mixsqp import _rungs
 
     num_looked_at = 0
     for problem, states in trajectories:
@@ -103,7 +104,7 @@ def test_it_is_that_of_the_mixture_as_it_was(trajectories):
                 members = jnp.arange(size) if all_of_them else state.model.order[:size]
                 assert set(np.flatnonzero(state.probs)) <= set(np.asarray(members))
                 scale = jnp.sqrt(problem.weights) / state.mix_lik
-                new = _damped_hessian(problem, members, scale, jnp.asarray(False))
+                new = damped_hessian(problem, members, scale, jnp.asarray(False))
                 old = state.model.hess[:size, :size]
                 squares = np.asarray((formed_at.mix_lik / state.mix_lik) ** 2)
                 assert np.all(old <= new / squares.min() * (1 + 1e-5) + 1e-12)
@@ -133,3 +134,13 @@ def test_not_where_units_had_to_be_covered(trajectories, start, is_kept):
     )
     state = MixSQP().step(problem, unevaluated(problem, probs, 1, handed_over))
     assert float(state.model.holds_below) == (np.inf if is_kept else -1.0)
+
+
+@pytest.mark.parametrize("name", ["MixSQP", "EM"])
+def test_resumes_where_another_problem_ended(trajectories, name):
+    import mixsqpx
+
+    problem, states = trajectories[0]
+    state = getattr(mixsqpx, name)().resume(problem, states[-1])
+    np.testing.assert_array_equal(state.probs, states[-1].probs)
+    assert int(state.num_steps) < 0

@@ -13,13 +13,13 @@ def without_factors(monkeypatch):
     """A negative diagonal for every Hessian in single precision."""
     from mixsqpx import _mixsqp
 
-    formed = _mixsqp._damped_hessian
+    formed = _mixsqp.damped_hessian
 
     def indefinite(problem, members, scale, rough):
         hess = formed(problem, members, scale, rough)
         return jnp.where(rough, hess - 2 * jnp.diag(jnp.diag(hess)), hess)
 
-    monkeypatch.setattr(_mixsqp, "_damped_hessian", indefinite)
+    monkeypatch.setattr(_mixsqp, "damped_hessian", indefinite)
 
 
 @pytest.mark.parametrize("name", ["normal_location", "narrow_kernels"])

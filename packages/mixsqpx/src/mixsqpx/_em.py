@@ -33,6 +33,10 @@ class EM(AbstractMixSolver):
             init = jnp.full((m,), 1.0 / m, problem.lik.dtype)
         return unevaluated(problem, init, num_early=1)
 
+    def resume(self, problem: MixProblem, state: MixState) -> MixState:
+        """First iterate: the last one of another problem."""
+        return self.init(problem, state.probs)
+
     def step(self, problem: MixProblem, state: MixState) -> MixState:
         """One EM step, renormalised against the drift of rounding; at first only the gradient.
 

@@ -4,34 +4,21 @@ from functools import partial
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from ._blocks import Block, fold_blocks
+from ._hessian import damped_hessian
 from ._ladder import ladder, rung_for
 from ._problem import MixProblem
-from ._product import inner, product
+from ._product import inner
 from ._qp import solve_qp
 from ._reductions import sums
 from ._solver import AbstractMixSolver, MixState, as_python, evaluate, iterate, unevaluated
+from ._start import COARSENING, every, num_levels, rough_start
 
-# Components of the first iterate, and how much worse than more of them they may be, in nats.
-_NUM_START = 8
-_START_LOSS = 0.3
-# From there EM finds the bulk of the mass in fewer passes than quadratic programs would, and for
-# that a sample of some rows is as good as all.
-_EM_STEPS = 8
-_EM_ROWS = 2000
 # A unit is unexplained at less than this of the bound in `_cover`.
 _SHORT = 0.3
-# Each coarser level has every 16th row of the next, down to about a thousand rows: there its
-# optimum is a good start, and a solve costs little beside one pass over the finer level.
-_COARSENING = 16
-_COARSEST = 1000
 # The optimum of a sample of s rows leaves a gap of the order of (active components)/s on the whole.
 _COARSE_GAP = 1e-3
 _COARSE_STEPS = 50
@@ -45,9 +32,6 @@ _FIRST_OF_TWO = 24
 # Above this violation H is formed in single precision, two to three times as fast. Below it, the
 # small eigenvalues of H matter, and single precision costs steps.
 _ROUGH_ABOVE = 1e-4
-_ROUGH_RIDGE = 1e-6
-# Below this number of multiplications it is not worth compiling both.
-_ROUGH_WORK = 1_000_000
 # A step that brought the violation down to a tenth leaves its Hessian to the next: it has hardly
 # changed since. That pays where the Hessian of k components, n k² multiplications, takes some time,
 # and far more than a gradient, n m, and where copies of it take far less.
@@ -96,13 +80,13 @@ class MixSQP(AbstractMixSolver):
         """First iterate: `init`, or a few EM steps and the optimum of a subsample of the rows."""
         if init is not None:
             return unevaluated(problem, init, num_early=1, model=_no_model(problem))
-        stride = _COARSENING ** _num_levels(problem.shape[0])
-        part = _every(stride, problem)
-        state = unevaluated(part, _rough_start(part), num_early=1, model=_no_model(part))
+        stride = COARSENING ** num_levels(problem.shape[0])
+        part = every(stride, problem)
+        state = unevaluated(part, rough_start(part), num_early=1, model=_no_model(part))
         while stride > 1:
             state, _ = iterate(self, part, state, gap_tol=_COARSE_GAP, max_steps=_COARSE_STEPS)
-            stride //= _COARSENING
-            part = _every(stride, problem)
+            stride //= COARSENING
+            part = every(stride, problem)
             state = self.resume(part, state)
         return state
 
@@ -159,52 +143,6 @@ def _no_model(problem: MixProblem) -> _Model:
         rung=jnp.asarray(0),
         holds_below=jnp.asarray(-1.0, problem.lik.dtype),
     )
-
-
-def _rough_start(problem: MixProblem) -> Float[Array, " m"]:
-    """Where EM leads from equal proportions on components spread evenly over the columns.
-
-    On the fewest of 8, 32, 128, … with which the objective is about as low as with any number of
-    them: narrow kernels need many.
-    """
-    n, m = problem.shape
-    problem = _every(max(n // _EM_ROWS, 1), problem)
-    count, starts = min(m, _NUM_START), []
-    while True:
-        start = np.zeros(m)
-        start[[j * (m - 1) // max(count - 1, 1) for j in range(count)]] = 1.0 / count
-        starts.append(start)
-        if count == m:
-            break
-        count = min(m, 4 * count)
-    starts = jnp.asarray(np.stack(starts), problem.lik.dtype)
-    tiny = float(jnp.finfo(starts.dtype).tiny)  # for a unit that a start does not explain
-    mix_lik = jnp.maximum(product(starts, problem.lik), tiny)
-    loss = product(-jnp.log(mix_lik), problem.weights)
-    fewest = jnp.argmax(loss <= jnp.min(loss) + _START_LOSS)
-
-    def step(_: Int[Array, ""], probs: Float[Array, " m"]) -> Float[Array, " m"]:
-        return probs * (1.0 - problem.gradient(jnp.maximum(product(probs, problem.lik), tiny)))
-
-    return lax.fori_loop(0, _EM_STEPS, step, starts[fewest])
-
-
-def _num_levels(num_units: int) -> int:
-    """Number of subsamples below the problem itself."""
-    levels = 0
-    while num_units >= _COARSEST * _COARSENING:
-        num_units, levels = num_units // _COARSENING, levels + 1
-    return levels
-
-
-def _every(stride: int, problem: MixProblem) -> MixProblem:
-    """Subsample of the rows; equal weights should the subsample have none."""
-    if stride == 1:
-        return problem
-    weights = problem.weights[::stride]
-    total = jnp.sum(weights)
-    weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1.0), 1 / weights.size)
-    return MixProblem(problem.lik[:, ::stride], problem.row_max[::stride], weights)
 
 
 def _cover(
@@ -269,7 +207,7 @@ def _subproblem(
     probs, gradient = state.probs[members], state.gradient[members]
     worst = state.violation
     rough = (worst > _ROUGH_ABOVE) & ~state.inexact
-    new = partial(_damped_hessian, problem, members, scale, rough)
+    new = partial(damped_hessian, problem, members, scale, rough)
     kept, holds_below = state.model.hess, jnp.full_like(worst, -1.0)
     if is_kept:
         hess = lax.cond(reused, lambda: kept[:size, :size], new)
@@ -279,43 +217,6 @@ def _subproblem(
     tol = worst * jnp.clip(worst, _QP_FINEST, _QP_COARSEST)
     target = jnp.zeros_like(state.probs).at[members].set(solve_qp(hess, gradient, probs, tol))
     return target, _Model(kept, order, jnp.asarray(rung), holds_below)
-
-
-def _damped_hessian(
-    problem: MixProblem,
-    members: Int[Array, " k"] | slice,
-    scale: Float[Array, " n"],
-    rough: Bool[Array, ""],
-) -> Float[Array, "k k"]:
-    """H = Σᵢ ωᵢ aᵢ aᵢᵀ/uᵢ² of some components with a ridge, in single precision if `rough`.
-
-    Neighbouring components are nearly equal, and H numerically singular: the ridge, above the
-    rounding errors of H, keeps its factors accurate. It damps the step (a proximal term around
-    `probs`) and does not move the optimum, whose gradient is exact. A component that explains no
-    unit has a diagonal near underflow, hence the floor.
-    """
-    dtype = problem.lik.dtype
-    k, n = jax.eval_shape(lambda: problem.lik[members]).shape
-
-    def formed_in(precision: DTypeLike) -> Float[Array, "k k"]:
-        def add(block: Block, hess: Float[Array, "k k"]) -> Float[Array, "k k"]:
-            # Gathered, scaled and rounded in one pass.
-            root = jnp.where(block.is_new, block.of(scale, 0), 0.0)
-            scaled = (block.of(problem.lik, 1)[members] * root[None, :]).astype(precision)
-            return hess + product(scaled, scaled.T).astype(dtype)
-
-        return fold_blocks(add, jnp.zeros((k, k), dtype), n, k)
-
-    eps, ridge = float(jnp.finfo(dtype).eps), float(jnp.finfo(dtype).eps) ** (2 / 3)
-    if jnp.finfo(dtype).bits <= 32 or n * k * k < _ROUGH_WORK:
-        hess = formed_in(dtype)
-    else:
-        single = partial(formed_in, jnp.float32)
-        hess = lax.cond(rough, single, partial(formed_in, dtype))
-        ridge = jnp.where(rough, _ROUGH_RIDGE, ridge)
-        eps = jnp.where(rough, float(jnp.finfo(jnp.float32).eps), eps)
-    ridged = hess + jnp.maximum(ridge * hess, eps)
-    return jnp.where(jnp.eye(k, dtype=bool), ridged, hess)
 
 
 def _line_search(

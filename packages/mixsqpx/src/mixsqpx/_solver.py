@@ -32,7 +32,7 @@ class MixState(eqx.Module):
     `num_steps` is below zero as long as steps are not yet those of the method, and `num_stalled`
     counts those in a row that made no progress; `record` is the smallest violation so far.
     `inexact` says that the last step left more slope at the components in the mixture than it meant
-    to. `model` is what a method keeps of a step for the next.
+    to, or hardly less violation. `model` is what a method keeps of a step for the next.
     """
 
     probs: Float[Array, " m"]
@@ -142,9 +142,9 @@ class AbstractMixSolver(eqx.Module):
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
         """First iterate, from a given point of the simplex or the solver's own."""
 
+    @abc.abstractmethod
     def resume(self, problem: MixProblem, state: MixState) -> MixState:
         """First iterate, from the last one of another problem."""
-        return self.init(problem, state.probs)
 
     @abc.abstractmethod
     def step(self, problem: MixProblem, state: MixState) -> MixState:

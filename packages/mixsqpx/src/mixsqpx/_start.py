@@ -1,0 +1,67 @@
+"""Where mixSQP starts: subsamples of the rows, and a point for the coarsest of them."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from ._problem import MixProblem
+from ._product import product
+
+# Each coarser level has every 16th row of the next, down to about a thousand rows: there its
+# optimum is a good start, and a solve costs little beside one pass over the finer level.
+COARSENING = 16
+_COARSEST = 1000
+# Components of the first iterate, and how much worse than more of them they may be, in nats.
+_NUM_START = 8
+_START_LOSS = 0.3
+# From there EM finds the bulk of the mass in fewer passes than quadratic programs would, and for
+# that a sample of some rows is as good as all.
+_EM_STEPS = 8
+_EM_ROWS = 2000
+
+
+def rough_start(problem: MixProblem) -> Float[Array, " m"]:
+    """Where EM leads from equal proportions on components spread evenly over the columns.
+
+    On the fewest of 8, 32, 128, … with which the objective is about as low as with any number of
+    them: narrow kernels need many.
+    """
+    n, m = problem.shape
+    problem = every(max(n // _EM_ROWS, 1), problem)
+    count, starts = min(m, _NUM_START), []
+    while True:
+        start = np.zeros(m)
+        start[[j * (m - 1) // max(count - 1, 1) for j in range(count)]] = 1.0 / count
+        starts.append(start)
+        if count == m:
+            break
+        count = min(m, 4 * count)
+    starts = jnp.asarray(np.stack(starts), problem.lik.dtype)
+    tiny = float(jnp.finfo(starts.dtype).tiny)  # for a unit that a start does not explain
+    mix_lik = jnp.maximum(product(starts, problem.lik), tiny)
+    loss = product(-jnp.log(mix_lik), problem.weights)
+    fewest = jnp.argmax(loss <= jnp.min(loss) + _START_LOSS)
+
+    def step(_: Int[Array, ""], probs: Float[Array, " m"]) -> Float[Array, " m"]:
+        return probs * (1.0 - problem.gradient(jnp.maximum(product(probs, problem.lik), tiny)))
+
+    return lax.fori_loop(0, _EM_STEPS, step, starts[fewest])
+
+
+def num_levels(num_units: int) -> int:
+    """Number of subsamples below the problem itself."""
+    levels = 0
+    while num_units >= _COARSEST * COARSENING:
+        num_units, levels = num_units // COARSENING, levels + 1
+    return levels
+
+
+def every(stride: int, problem: MixProblem) -> MixProblem:
+    """Subsample of the rows; equal weights should the subsample have none."""
+    if stride == 1:
+        return problem
+    weights = problem.weights[::stride]
+    total = jnp.sum(weights)
+    weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1.0), 1 / weights.size)
+    return MixProblem(problem.lik[:, ::stride], problem.row_max[::stride], weights)

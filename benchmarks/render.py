@@ -220,8 +220,9 @@ def float32_section(found: dict[str, Any]) -> list[str]:
         "## Single precision",
         "",
         "The same matrices rounded to float32 (`python benchmarks/float32.py`, commit "
-        f"{found['machine']['commit']}): solved to the default tolerance of float32, 1e-5, and without a tolerance, until rounding lets no step "
-        "make progress; the last iterate need not be the best. The gaps are computed in float64, on the rounded matrix. A solve in single "
+        f"{found['machine']['commit']}): solved to the default tolerance of float32, 1e-5, and "
+        "without a tolerance, until rounding lets no step make progress; the last iterate need not "
+        "be the best. The gaps are computed in float64, on the rounded matrix. A solve in single "
         "precision computes its certificate so too, with the rounding of sums over n units: at "
         "100 000 units a true gap of up to three times the tolerance passes for 1e-5.",
         "",

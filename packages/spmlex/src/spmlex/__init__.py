@@ -10,6 +10,7 @@ from ._covariance import covariance as covariance
 from ._covariance import std_errors as std_errors
 from ._fit import fit as fit
 from ._fit import fit_multistart as fit_multistart
+from ._fit_orthogonal import fit_orthogonal as fit_orthogonal
 from ._function_model import FunctionModel as FunctionModel
 from ._grid import grid_gap as grid_gap
 from ._information import aic as aic
@@ -22,6 +23,11 @@ from ._likelihood_ratio import profile_curve as profile_curve
 from ._likelihood_ratio import profile_interval as profile_interval
 from ._multistart import MultistartResult as MultistartResult
 from ._newton import TrustRegionNewton as TrustRegionNewton
+from ._orthogonal import Functional as Functional
+from ._orthogonal import Orthogonal as Orthogonal
+from ._orthogonal import OrthogonalResult as OrthogonalResult
+from ._orthogonal import ScoreTest as ScoreTest
+from ._orthogonal import WaldTest as WaldTest
 from ._plots import plot_distribution as plot_distribution
 from ._plots import plot_gradient as plot_gradient
 from ._plots import plot_history as plot_history
@@ -50,12 +56,17 @@ __all__ = [
     "Estimate",
     "FitResult",
     "FunctionModel",
+    "Functional",
     "LikelihoodRatio",
     "MultistartResult",
+    "Orthogonal",
+    "OrthogonalResult",
     "ProfileInterval",
+    "ScoreTest",
     "SingularInformationError",
     "Table",
     "TrustRegionNewton",
+    "WaldTest",
     "aic",
     "average",
     "bic",
@@ -66,6 +77,7 @@ __all__ = [
     "delta",
     "fit",
     "fit_multistart",
+    "fit_orthogonal",
     "grid_gap",
     "hessian",
     "likelihood_ratio_test",

@@ -21,8 +21,8 @@ from . import (
     _simulate,
     _summary,
 )
-from ._function_model import FunctionModel
-from ._model import leaf_name
+from ._names import param_names
+from ._orthogonal import Orthogonal, OrthogonalResult, checked, estimate
 from ._replications import Bootstrap
 from ._search import Problem
 from ._solution import RESULTS
@@ -85,17 +85,7 @@ class FitResult(eqx.Module):
     @property
     def param_names(self) -> tuple[str, ...]:
         """Name of each estimated scalar: its path in the model, with its index in its array."""
-        is_function = isinstance(self.params, FunctionModel)
-        params = self.params.params if is_function else self.params
-        names = []
-        for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-            name = leaf_name(path) if path or not is_function else "params"
-            names += (
-                [name]
-                if leaf.ndim == 0
-                else [f"{name}[{', '.join(map(str, index))}]" for index in np.ndindex(leaf.shape)]
-            )
-        return tuple(names)
+        return param_names(self.params)
 
     @property
     def estimates(self) -> np.ndarray:
@@ -160,6 +150,25 @@ class FitResult(eqx.Module):
     ) -> Bootstrap:
         """Refits under random weights; see `spmlex.bootstrap`."""
         return _bootstrap.bootstrap(self, key, num=num, clusters=clusters, scheme=scheme)
+
+    def orthogonal(
+        self, key: Array, *, options: Orthogonal | None = None, max_steps: int = 60
+    ) -> OrthogonalResult:
+        """Estimates and intervals that hold for continuous distributions, too.
+
+        `spmlex.fit_orthogonal` from the estimates of this fit, which describes the method. The
+        model needs a method `sample` or `all_outcomes`.
+
+        Parameters
+        ----------
+        key : PRNG key
+            Of JAX, for the draws.
+        options, max_steps
+            See `fit_orthogonal`, also for what is raised.
+        """
+        problem = _scores.problem_of(self)
+        found = estimate(problem, self.params, key, options or Orthogonal(), max_steps)
+        return checked(found)
 
     def profile_interval(self, name: str, level: float = 0.95) -> _likelihood_ratio.ProfileInterval:
         """Likelihood-ratio interval of one parameter; see `spmlex.profile_interval`."""

@@ -26,3 +26,12 @@ class RESULTS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "The minimiser gave up where the gradient is not small: no step that it could take leads "
         "on. Start elsewhere, or look for a parameter that the data do not determine."
     )
+    no_root = (
+        "No root of the mean orthogonal score was found. Where a standard deviation goes to zero "
+        "on the way, the outcomes are those of a model in which it is zero or less: restrict it. "
+        "Otherwise start elsewhere, or look for parameters that the data do not determine."
+    )
+    no_information = (
+        "Not knowing the distribution leaves no information in some direction of the parameters, "
+        "so that the root is no estimate. `cov` names the direction."
+    )

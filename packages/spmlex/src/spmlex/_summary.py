@@ -51,17 +51,35 @@ def summary(
     ValueError
         For a `level` outside (0, 1), and an unknown `kind`.
     """
-    times, tail = critical_value(level), (1 - level) / 2
-    estimates, names = result.estimates.astype(np.float64), result.param_names
+    critical_value(level)
     std_errs, reason = _std_errors(result, kind, clusters)
-    numbers: dict[str | tuple[str, str], np.ndarray] = {ESTIMATE: estimates}
-    header = _header(result)
     notes = grid_notes(result) + _weight_notes(result, kind)
     if std_errs is None:
-        header.append(("Standard errors", "none"))
         notes.append(f"No standard errors: {reason}")
-    else:
-        header.append(("Standard errors", kind))
+    return coefficient_table(
+        "Profile likelihood estimates",
+        [*_header(result), ("Standard errors", "none" if std_errs is None else kind)],
+        result.param_names,
+        result.estimates.astype(np.float64),
+        std_errs,
+        level,
+        notes,
+    )
+
+
+def coefficient_table(
+    title: str,
+    header: list[tuple[str, str]],
+    names: tuple[str, ...],
+    estimates: Float[np.ndarray, " p"],
+    std_errs: Float[np.ndarray, " p"] | None,
+    level: float,
+    notes: list[str],
+) -> Table:
+    """Estimates, and with standard errors z, p and symmetric intervals beside them."""
+    times, tail = critical_value(level), (1 - level) / 2
+    numbers: dict[str | tuple[str, str], np.ndarray] = {ESTIMATE: estimates}
+    if std_errs is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
             z = estimates / std_errs
         half = times * std_errs
@@ -80,7 +98,7 @@ def summary(
         for k, name in enumerate(names)
     )
     return Table(
-        title="Profile likelihood estimates",
+        title=title,
         header=tuple(header),
         columns=tuple(map(str, numbers)),
         sections=(rows,),

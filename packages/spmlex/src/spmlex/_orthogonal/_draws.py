@@ -1,0 +1,185 @@
+"""Outcomes given the covariates: drawn from the working model, or all that there are."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PyTree
+
+from .._model import leaf_name
+
+# A drawn mean that is zero in expectation is further than this many standard errors from it with
+# a probability of 1e-11 if it is normal, which skewed scores of a thousand draws are not quite.
+_TOO_FAR = 7.0
+# Probabilities of all outcomes of a unit sum to one within rounding of a sum of exponentials.
+_SUM_TOL = 1e-6
+
+
+class Blocks(NamedTuple):
+    """Sets of outcomes over which expectations are sums, each as many rows as there are units.
+
+    Attributes
+    ----------
+    rows : tuple of PyTree
+        Each as the data.
+    log_proposals : tuple of Float[Array, "n"]
+        Log density under which each row was drawn, plus the log of how many draws a unit has;
+        zero where all outcomes are listed.
+    exact : bool
+        Whether they are all outcomes that there are.
+    """
+
+    rows: tuple[PyTree, ...]
+    log_proposals: tuple[Float[Array, " n"], ...]
+    exact: bool
+
+
+def can_list(model: Any) -> bool:
+    """Whether a model lists all outcomes."""
+    return callable(getattr(model, "all_outcomes", None))
+
+
+def check_outcomes(model: Any) -> None:
+    """Raise TypeError for a model that can neither draw nor list outcomes."""
+    if not can_list(model) and not callable(getattr(model, "sample", None)):
+        raise TypeError(
+            f"The orthogonal estimator takes expectations over the outcomes of each unit given "
+            f"its covariates, and `{type(model).__name__}` does not say what these are. Add one "
+            "method to its class: `sample(key, data, latent)`, which returns `data` with outcomes "
+            "drawn for each unit given its latent variable; or, where a unit has few possible "
+            "outcomes, `all_outcomes(data)`, which returns `data` for each of them, on a new "
+            "leading axis."
+        )
+
+
+def listed(model: Any, data: PyTree) -> tuple[PyTree, ...]:
+    """All outcomes, one set of rows each.
+
+    Raises
+    ------
+    ValueError
+        If `all_outcomes` returns something else than data with a new leading axis.
+    """
+    stacked = model.all_outcomes(data)
+    lengths = {
+        leaf.shape[0]
+        for leaf in jax.tree.leaves(eqx.filter(stacked, eqx.is_array))
+        if getattr(leaf, "ndim", 0) > 0
+    }
+    if len(lengths) != 1:
+        raise ValueError(
+            "`all_outcomes` of the model must return `data` with one new leading axis, the "
+            f"outcomes, on every array, but the leading axes have lengths {sorted(lengths)}."
+        )
+    blocks = []
+    for k in range(lengths.pop()):
+        rows = jax.tree.map(lambda x, k=k: x[k] if eqx.is_array(x) else x, stacked)
+        _check_like(rows, data, "all_outcomes")
+        blocks.append(rows)
+    return tuple(blocks)
+
+
+@eqx.filter_jit
+def _draw(
+    model: Any,
+    key: Array,
+    data: PyTree,
+    supp: PyTree,
+    working: Float[Array, "m g"],
+    labels: Int[Array, " n"],
+) -> PyTree:
+    of_latent, of_outcomes = jax.random.split(key)
+    points = jax.random.categorical(of_latent, jnp.log(working.T[labels]), axis=1)
+    latent = jax.tree.map(lambda x: x[points] if eqx.is_array(x) else x, supp)
+    return model.sample(of_outcomes, data, latent)
+
+
+def drawn(
+    model: Any,
+    key: Array,
+    data: PyTree,
+    supp: PyTree,
+    working: Float[np.ndarray, "m g"],
+    labels: Int[Array, " n"],
+) -> PyTree:
+    """One set of outcomes from the working model.
+
+    Raises
+    ------
+    ValueError
+        If `sample` returns something else than new `data`.
+    """
+    rows = _draw(model, key, data, supp, jnp.asarray(working), labels)
+    _check_like(rows, data, "sample")
+    # As the data are, so that one program serves both.
+    return jax.tree.map(lambda x, y: x.astype(y.dtype) if eqx.is_array(y) else y, rows, data)
+
+
+def _check_like(rows: PyTree, data: PyTree, method: str) -> None:
+    wanted = jax.tree_util.tree_leaves_with_path(data)
+    found = jax.tree_util.tree_leaves_with_path(rows)
+    if [path for path, _ in wanted] != [path for path, _ in found]:
+        names = [[leaf_name(path) for path, _ in tree] for tree in (found, wanted)]
+        raise ValueError(
+            f"`{method}` of the model must return what `data` is, covariates included, with new "
+            f"outcomes in it. It returned {names[0]}, and `data` has {names[1]}."
+        )
+    for (path, old), (_, new) in zip(wanted, found, strict=True):
+        if eqx.is_array(old) and jnp.shape(new) != old.shape:
+            raise ValueError(
+                f"`{method}` of the model must return what `data` is, with new outcomes in it, but "
+                f"its `{leaf_name(path)}` has shape {jnp.shape(new)} where `data` has {old.shape}."
+            )
+
+
+def check_draws(
+    mean: Float[np.ndarray, " p"],
+    square: Float[np.ndarray, " p"],
+    names: tuple[str, ...],
+) -> None:
+    """Refuse draws that are not from the model's density.
+
+    Under the working model scores are zero in expectation.
+
+    Raises
+    ------
+    ValueError
+        Where their means over the draws are far from it.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = np.where(square > 0, np.abs(mean) / np.sqrt(square), 0.0)
+    if not np.isfinite(mean).all():
+        raise ValueError(
+            "`sample` of the model returned outcomes at which `lclk` is NaN, +inf, or -inf at "
+            "every support point. Both must speak of the same outcomes."
+        )
+    worst = int(np.argmax(far))
+    if far[worst] > _TOO_FAR:
+        raise ValueError(
+            "`sample` and `lclk` of the model disagree: over outcomes drawn by `sample`, the mean "
+            f"of the score in `{names[worst]}` is {far[worst]:.0f} standard errors from zero, where "
+            "it would be if they had the density that `lclk` says. Look for a factor of the "
+            "density that depends on parameters and is missing in `lclk`, for a variance in place "
+            "of a standard deviation, and for an outcome that `sample` does not draw anew."
+        )
+
+
+def check_listed(total: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]) -> None:
+    """Refuse lists of outcomes that leave some out.
+
+    Raises
+    ------
+    ValueError
+        Where probabilities do not sum to one.
+    """
+    off = np.where(weights > 0, np.abs(total - 1), 0.0)
+    off = np.where(np.isnan(off), np.inf, off)
+    unit = int(np.argmax(off))
+    if off[unit] > _SUM_TOL:
+        raise ValueError(
+            f"The probabilities of the outcomes that `all_outcomes` lists sum to {total[unit]:.6g} "
+            f"for unit {unit} (counting from zero), and should sum to one. Each outcome must be "
+            "listed once, and `lclk` must be the log of its probability, constants included."
+        )

@@ -1,0 +1,90 @@
+"""The orthogonal estimator of a problem."""
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from .._model import leading_length
+from .._names import param_names
+from .._search import Problem
+from .._solution import RESULTS
+from ._draws import check_outcomes
+from ._inference import LEAST_INFORMATION, information_shares
+from ._options import Orthogonal
+from ._result import OrthogonalResult
+from ._search import ridge_bias, sample_of, search_root, simulation_share
+
+
+def estimate(
+    problem: Problem, params: PyTree, key: Array, options: Orthogonal, max_steps: int
+) -> OrthogonalResult:
+    """Solve for the root of the mean orthogonal score.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is estimated from, as of a fit.
+    params : PyTree
+        Where to start.
+    key : PRNG key
+        Of the draws.
+    options : Orthogonal
+    max_steps : int
+        Limit on the steps of each search for a root.
+
+    Raises
+    ------
+    TypeError
+        If the model can neither draw nor list outcomes.
+    ValueError
+        If what it draws or lists is no `data`, or not of its density.
+    """
+    check_outcomes(eqx.combine(params, problem.held))
+    sample, names = sample_of(problem), param_names(params)
+    attempt = search_root(sample, params, key, options, names, max_steps)
+    root, outcomes = attempt.root, attempt.outcomes
+    moments, found = root.moments, sample.unravel(params, root.flat)
+    result, share, bias = RESULTS.no_root, np.nan, np.nan
+    if moments.is_finite:
+        share = float(information_shares(moments)[0][0])
+    if root.found:
+        result = RESULTS.successful if share >= LEAST_INFORMATION else RESULTS.no_information
+        inverse = np.linalg.pinv(moments.jacobian)
+        error = np.sqrt(np.diagonal(inverse @ moments.meat @ inverse.T))
+        moved = ridge_bias(sample, moments, outcomes, found, options.ridge)
+        bias = float(np.max(np.abs(moved) / np.where(error > 0, error, 1.0)))
+    return OrthogonalResult(
+        model=eqx.combine(found, sample.held),
+        params=found,
+        supp=sample.supp,
+        working=outcomes.working,
+        n_obs=leading_length(sample.data, "data"),
+        moment_norm=moments.norm if moments.is_finite else np.nan,
+        result=result,
+        stats={
+            "num_evaluations": attempt.num_evaluations,
+            "num_draws": outcomes.num_blocks,
+            "exact": outcomes.exact,
+            "simulation_share": simulation_share(moments),
+            "overlap": moments.overlap,
+            "information": share,
+            "ridge_bias": bias,
+        },
+        options=options,
+        sample=sample,
+        outcomes=outcomes,
+        moments=moments,
+    )
+
+
+def checked(found: OrthogonalResult) -> OrthogonalResult:
+    """The result, if it is one.
+
+    Raises
+    ------
+    RuntimeError
+        If no root was found, or not knowing the distribution leaves no information.
+    """
+    if found.result != RESULTS.successful:
+        raise RuntimeError(f"{RESULTS[found.result]}\n\nWhere it ended:\n\n{found}")
+    return found

@@ -1,0 +1,139 @@
+"""A root of the mean orthogonal score, by Newton steps that learn from those before."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from ._moments import Moments
+
+# A step is at most this many standard errors of the working likelihood long, over √n.
+_LONGEST = 2.0
+# Deuflhard's natural monotonicity: a step must bring the next Newton step down by this part of what
+# it promises, and is shortened so many times.
+_DECREASE = 0.25
+_SHORTEN, _MAX_SHORTENED = 3.0, 5
+# Secants that are nearly parallel are not told apart.
+_SECANT_CUTOFF = 1e-3
+# Step of the differences, in units in which the information is one.
+_DIFFERENCE = 1e-5
+# Draws are reweighted as long as this part of them still counts.
+_LEAST_OVERLAP = 0.1
+
+
+class Root(NamedTuple):
+    """Where the search for a root ended.
+
+    Attributes
+    ----------
+    flat : Float[np.ndarray, "p"]
+        The parameters.
+    moments : Moments
+        There.
+    found : bool
+        Whether the norm of the mean is below the tolerance.
+    num_evaluations : int
+        Of the moments.
+    """
+
+    flat: Float[np.ndarray, " p"]
+    moments: Moments
+    found: bool
+    num_evaluations: int
+
+
+def find_root(
+    evaluate: Callable[[np.ndarray], Moments],
+    flat: Float[np.ndarray, " p"],
+    tol: float,
+    max_steps: int,
+) -> Root:
+    """Newton steps with J, corrected by the secants of the steps before (Anderson, 1965).
+
+    J is the expected Jacobian; the secants teach what the sample adds to it, and where they do not
+    lead on, differences replace it. Steps are shortened until they bring the next Newton step down
+    (Deuflhard, 2011, section 3.1).
+
+    Parameters
+    ----------
+    evaluate : Callable
+        Moments at a parameter.
+    flat : Float[np.ndarray, "p"]
+        Where to start.
+    tol : float
+        Of the norm of the mean, in standard errors.
+    max_steps : int
+    """
+    moments, count = evaluate(flat), 1
+    differenced: np.ndarray | None = None
+    steps: list[np.ndarray] = []
+    changes: list[np.ndarray] = []
+    for _ in range(max_steps):
+        if not moments.is_finite:
+            break
+        if moments.norm <= tol:
+            return Root(flat, moments, True, count)
+        scale = _scale(moments)
+        matrix = _with_secants(
+            moments.jacobian if differenced is None else differenced, steps, changes, scale
+        )
+        step = np.linalg.lstsq(matrix, moments.mean, rcond=None)[0]
+        length = min(1.0, _LONGEST / max(float(np.max(np.abs(scale * step))), 1e-300))
+        before = np.linalg.norm(scale * step)
+        for _ in range(_MAX_SHORTENED):
+            trial = evaluate(flat + length * step)
+            count += 1
+            if trial.is_finite and trial.overlap >= _LEAST_OVERLAP:
+                ahead = np.linalg.lstsq(matrix, trial.mean, rcond=None)[0]
+                if np.linalg.norm(scale * ahead) <= (1 - _DECREASE * length) * before:
+                    break
+            length /= _SHORTEN
+        else:
+            if differenced is not None and not steps:
+                break
+            differenced = _differences(evaluate, flat, moments, scale)
+            count += flat.size
+            steps, changes = [], []
+            continue
+        steps.append(length * step)
+        changes.append(moments.mean - trial.mean)
+        steps, changes = steps[-flat.size :], changes[-flat.size :]
+        flat, moments = flat + length * step, trial
+    return Root(flat, moments, moments.is_finite and moments.norm <= tol, count)
+
+
+def _scale(moments: Moments) -> Float[np.ndarray, " p"]:
+    """Root of the information in each parameter, so that units do not matter."""
+    diagonal = np.abs(np.diagonal(moments.jacobian))
+    return np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+
+
+def _with_secants(
+    jacobian: Float[np.ndarray, "p p"],
+    steps: list[np.ndarray],
+    changes: list[np.ndarray],
+    scale: Float[np.ndarray, " p"],
+) -> Float[np.ndarray, "p p"]:
+    """The matrix closest to the Jacobian that maps the last steps to the changes they made."""
+    if not steps:
+        return jacobian
+    taken, seen = scale[:, None] * np.array(steps).T, np.array(changes).T
+    scaled = jacobian / scale
+    inverse = np.linalg.pinv(taken, rcond=_SECANT_CUTOFF)
+    return (scaled + (seen - scaled @ taken) @ inverse) * scale
+
+
+def _differences(
+    evaluate: Callable[[np.ndarray], Moments],
+    flat: Float[np.ndarray, " p"],
+    moments: Moments,
+    scale: Float[np.ndarray, " p"],
+) -> Float[np.ndarray, "p p"]:
+    """Minus the derivative of the mean, by forward differences."""
+    columns = []
+    for k in range(flat.size):
+        moved = flat.copy()
+        moved[k] += _DIFFERENCE / scale[k]
+        columns.append((moments.mean - evaluate(moved).mean) / (moved[k] - flat[k]))
+    return np.array(columns).T

@@ -1,0 +1,81 @@
+"""Where the search starts, and the working distribution."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from ._moments import Sample
+from ._rows import em_steps
+
+# The start is good enough where the mean score is below this many standard errors: it is off by
+# more, as the masses are not equal.
+_START_TOL = 1.0
+_MAX_START_STEPS = 200
+# Marquardt's damping: first value, factors after a good and a bad step, and where to give up.
+_DAMPING, _EASE, _TIGHTEN, _MOST_DAMPING = 1e-3, 0.2, 5.0, 1e12
+
+
+def working_distribution(
+    sample: Sample, params: PyTree, num_steps: int
+) -> Float[np.ndarray, "m g"]:
+    """A smooth distribution for each group: a few EM steps from equal masses.
+
+    It is to be close to the truth without following the noise: it is not estimated, and any will
+    do for validity. Masses that underflow are raised to the smallest normal number.
+    """
+    dtype = ravel_pytree(params)[0].dtype
+    found = em_steps(
+        params,
+        sample.held,
+        sample.data,
+        sample.supp,
+        jnp.asarray(sample.weights, dtype),
+        sample.labels,
+        sample.num_groups,
+        jnp.asarray(num_steps),
+    )
+    return np.maximum(np.asarray(found), np.finfo(found.dtype).tiny)
+
+
+def equal_mass_estimate(sample: Sample, params: PyTree) -> tuple[Float[np.ndarray, " p"], float]:
+    """Parameters that maximise the likelihood under equal masses, and that log-likelihood.
+
+    A flat distribution does not bend to explain single outcomes, so no variance vanishes there,
+    from poor starts either. What it is off by is for the orthogonal score to mend. By the method of
+    Berndt, Hall, Hall & Hausman (1974) with Marquardt's damping.
+    """
+    flat = np.asarray(ravel_pytree(params)[0], np.float64)
+    num_points = jnp.shape(_first_leaf(sample.supp))[0]
+    equal = np.full((num_points, sample.num_groups), 1.0 / num_points)
+
+    def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        terms = sample.terms(sample.unravel(params, flat), sample.data, equal)
+        scores = np.asarray(terms.scores, np.float64)
+        weighted = scores * sample.weights[:, None]
+        value = float(sample.weights @ np.asarray(terms.log_mix, np.float64))
+        return value, weighted.sum(axis=0), weighted.T @ scores
+
+    value, grad, info = evaluate(flat)
+    damping, count = _DAMPING, np.sum(sample.weights > 0)
+    for _ in range(_MAX_START_STEPS):
+        diagonal = np.diagonal(info)
+        scale = np.where(diagonal > 0, diagonal, 1.0)
+        newton = np.linalg.lstsq(info, grad, rcond=None)[0]
+        if count * grad @ newton <= _START_TOL**2 or damping > _MOST_DAMPING:
+            break
+        step = np.linalg.lstsq(info + damping * np.diag(scale), grad, rcond=None)[0]
+        trial = evaluate(flat + step)
+        finite = np.isfinite(trial[0]) and np.isfinite(trial[2]).all()
+        if finite and trial[0] > value:
+            flat, (value, grad, info) = flat + step, trial
+            damping *= _EASE
+        else:
+            damping *= _TIGHTEN
+    return flat, value
+
+
+def _first_leaf(supp: PyTree) -> Array:
+    return next(x for x in jax.tree.leaves(supp) if eqx.is_array(x))

@@ -3,8 +3,12 @@ import os
 # OpenBLAS, which JAX takes from SciPy when it is imported, waits for its threads in busy loops: on
 # a machine with other work, or under pytest -n, one solve took forty times as long as with one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Most of a test's time is XLA's, and 40% of that are optimisations, which small problems do not
+# need. A variable, so that processes which tests start inherit it. The gate sets it to 0 once.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import pytest
@@ -25,12 +29,22 @@ settings.register_profile("nightly", deadline=None, max_examples=1000)
 settings.load_profile("default")
 
 
+# Linux allows a process 65 530 memory mappings. A module's programs take up to 12 000.
+MOST_MAPPINGS = 40_000
+
+
+def num_mappings() -> int:
+    """Memory mappings of this process, of which every program that XLA compiles keeps some."""
+    table = Path("/proc/self/maps")  # of Linux alone
+    return table.read_bytes().count(b"\n") if table.exists() else 0
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_programs_are_dropped() -> Iterator[None]:
-    """Every program that XLA compiles for a CPU keeps some memory mappings.
+    """Make room before the limit, where the next program would end in a segmentation fault.
 
-    Linux allows a process 65 530 of them, about what all tests together would need; the next
-    program to be compiled then ends the process with a segmentation fault.
+    Not after every module: the next would compile the same programs anew.
     """
     yield
-    jax.clear_caches()
+    if num_mappings() > MOST_MAPPINGS:
+        jax.clear_caches()

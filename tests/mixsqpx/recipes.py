@@ -6,9 +6,10 @@ import hypothesis.strategies as st
 import numpy as np
 
 from .helpers import numpy_log_mix, rounding
+from .zoo import M, N  # one shape for both
 
-# One shape, that of `derivatives.py`.
-N, M = 40, 12
+# Examples that were found with this shape are kept with it: the seed makes another problem else.
+FOUND_WITH = (40, 12)
 GAP_TOL = 1e-10
 seeds = st.integers(0, 2**32 - 1)
 
@@ -22,29 +23,31 @@ class Recipe:
     shape: float
     offset: float
     weighting: str
+    size: tuple[int, int] = (N, M)
 
     def make(self):
         """Log-likelihoods flat or peaked, with holes, ties or offsets; and weights."""
         rng = np.random.default_rng(self.seed)
-        z, support = rng.normal(scale=2.0, size=N), np.linspace(-4, 4, M)
-        log_lik = np.log(rng.gamma(self.shape, size=(N, M)))
+        n, m = self.size
+        z, support = rng.normal(scale=2.0, size=n), np.linspace(-4, 4, m)
+        log_lik = np.log(rng.gamma(self.shape, size=(n, m)))
         if self.kind in ("location", "peaked"):
             sd = 2.0 if self.kind == "location" else 0.15
             log_lik = -0.5 * ((z[:, None] - support[None, :]) / sd) ** 2
         elif self.kind == "holes":
-            keep = rng.uniform(size=(N, M)) < 0.4
-            keep[np.arange(N), rng.integers(0, M, N)] = True
+            keep = rng.uniform(size=(n, m)) < 0.4
+            keep[np.arange(n), rng.integers(0, m, n)] = True
             log_lik = np.where(keep, log_lik, -np.inf)
         elif self.kind == "ties":
-            log_lik = log_lik[rng.integers(0, N, N)][:, rng.integers(0, M, M)]
+            log_lik = log_lik[rng.integers(0, n, n)][:, rng.integers(0, m, m)]
         weights = {
-            "equal": np.ones(N),
-            "unequal": rng.uniform(0.1, 2.0, N),
-            "some_zero": rng.integers(0, 3, N) + np.eye(N)[0],
-            "wide": 10.0 ** np.random.default_rng(self.seed).uniform(-2, 2, N),
-            "wild": 10.0 ** rng.uniform(-8, 8, N),
+            "equal": np.ones(n),
+            "unequal": rng.uniform(0.1, 2.0, n),
+            "some_zero": rng.integers(0, 3, n) + np.eye(n)[0],
+            "wide": 10.0 ** np.random.default_rng(self.seed).uniform(-2, 2, n),
+            "wild": 10.0 ** rng.uniform(-8, 8, n),
         }
-        return log_lik + self.offset * rng.normal(size=N)[:, None], weights[self.weighting]
+        return log_lik + self.offset * rng.normal(size=n)[:, None], weights[self.weighting]
 
 
 problems = st.builds(
@@ -68,4 +71,4 @@ def check_same_objective(log_lik, weights, one, other):
     counted = np.asarray(weights) > 0
     size = 1 + np.abs(numpy_log_mix(np.asarray(log_lik)[counted], one.probs)).max()
     difference = abs(float(one.objective) - float(other.objective))
-    assert difference <= GAP_TOL + 2 * rounding(N, M) * size
+    assert difference <= GAP_TOL + 2 * rounding(*np.shape(log_lik)) * size

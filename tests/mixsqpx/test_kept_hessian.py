@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 
 from .helpers import check_solved, rounding
-from .recipes import GAP_TOL, M, Recipe, check_same_objective, problems, solve
+from .recipes import FOUND_WITH, GAP_TOL, Recipe, check_same_objective, problems, solve
 from .zoo import normal
 
 
@@ -32,8 +32,8 @@ def one_more(problem):
 
 
 @given(problems)
-@example(Recipe(602, "peaked", 1.0, 0.0, "wild"))
-@example(Recipe(91, "ties", 0.1, 0.0, "wild"))
+@example(Recipe(602, "peaked", 1.0, 0.0, "wild", FOUND_WITH))
+@example(Recipe(91, "ties", 0.1, 0.0, "wild", FOUND_WITH))
 def test_solved(problem):
     log_lik, weights = one_more(problem)
     solution = solve(log_lik, weights)
@@ -43,9 +43,9 @@ def test_solved(problem):
 
 def stepped():
     """Problems of one size of working sets, and one of two."""
-    yield one_more(Recipe(1, "gamma", 1.0, 0.0, "equal"))
-    yield one_more(Recipe(2, "gamma", 10.0, 1.0, "wide"))
-    yield one_more(Recipe(4, "peaked", 1.0, 0.0, "wide"))
+    yield one_more(Recipe(1, "gamma", 1.0, 0.0, "equal", FOUND_WITH))
+    yield one_more(Recipe(2, "gamma", 10.0, 1.0, "wide", FOUND_WITH))
+    yield one_more(Recipe(4, "peaked", 1.0, 0.0, "wide", FOUND_WITH))
     rng = np.random.default_rng(0)
     yield normal(rng.normal(size=300), np.linspace(-3, 3, 40), 0.3), np.ones(300)
 
@@ -128,7 +128,8 @@ def test_not_where_units_had_to_be_covered(trajectories, start, is_kept):
     from mixsqpx._solver import unevaluated
 
     problem, states = trajectories[2]
-    probs = {"equal": jnp.full(M, 1 / M), "vertex": jnp.eye(M)[0]}[start]
+    m = problem.shape[1]
+    probs = {"equal": jnp.full(m, 1 / m), "vertex": jnp.eye(m)[0]}[start]
     handed_over = eqx.tree_at(
         lambda model: model.holds_below, states[-1].model, jnp.asarray(jnp.inf)
     )

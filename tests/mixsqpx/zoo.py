@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 from .helpers import Array
 from .r_cases import load_case
 
-# Most problems have this shape, so that little is compiled. Its ladder has two rungs.
-N, M = 200, 25
+# Most problems have this shape, so that little is compiled. The solver has two sizes of working
+# sets for it, and derivatives are taken on one of two numbers of components: test_shapes.py.
+N, M = 200, 48
 
 
 @dataclass(frozen=True, eq=False)

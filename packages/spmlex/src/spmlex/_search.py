@@ -165,7 +165,8 @@ def _run(
     state = _init(minimiser, here, params)
     rows: list[Step] = []
     while True:
-        params, state, profile, step, end = _step(minimiser, here, params, state)
+        params, state, seen, step, end = _step(minimiser, here, params, state)
+        profile = seen if solves_ahead else _profile_of(state, problem, params)
         grad = _gradient_of(state)
         known = None if grad is None else _Known(profile, grad, getattr(state, "scaled", grad))
         rows.append(
@@ -178,7 +179,7 @@ def _run(
             )
         )
         progress.update(rows[-1])
-        if not np.isfinite(rows[0].value) or (end.nonfinite and len(rows) == 1):
+        if len(rows) == 1 and (end.nonfinite or not np.isfinite(seen.value)):
             return params, None, rows, RESULTS.not_finite_at_start
         arrived = known is not None and known.is_small
         if end.failed and (end.nonfinite or not arrived):
@@ -218,6 +219,17 @@ def first_init(
     if num_groups is not None:
         probs = np.tile(probs[:, None], num_groups)
     return jnp.asarray(probs, dtype)
+
+
+def _profile_of(state: Any, problem: Problem, params: PyTree) -> Profile:
+    """Inner optimum at the iterate of another minimiser.
+
+    What its step returns need not belong there: line searches of optimistix 0.1 return what the
+    iterate before had, and keep that of this one; others what they looked at last.
+    """
+    if hasattr(state, "aux") and hasattr(state, "f_info"):
+        return state.aux
+    return _profile(problem, params, _flat(params))
 
 
 def problem_from(profile: Profile, problem: Problem) -> Problem:

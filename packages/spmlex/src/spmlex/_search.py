@@ -210,7 +210,11 @@ def _solve_at(problem: Problem, params: PyTree, trial: Float[Array, " p"]) -> _S
 def first_init(
     mix_solver: AbstractMixSolver, num_points: int, num_groups: int | None, dtype: Any
 ) -> Float[Array, "m *g"] | None:
-    """Equal mass on points spread over the grid, for a solver that can leave there any point."""
+    """Equal mass on points spread over the grid, for a solver that can leave there any point.
+
+    The solver's own start saves some steps of this one solve, which a fit does not notice, and is
+    not used: on its own it would be another program to compile, larger than the one for all others.
+    """
     if not mix_solver.starts_anywhere:
         return None
     count = min(num_points, _NUM_START)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 from jax.flatten_util import ravel_pytree
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PyTree, Scalar
 
 from mixsqpx import RESULTS as MIX_RESULTS
@@ -148,8 +149,12 @@ class _Known(NamedTuple):
     @property
     def is_small(self) -> bool:
         """Whether the gradient is that of an estimate."""
-        eps = float(jnp.finfo(self.profile.value.dtype).eps)
-        return _max_norm(self.scaled) <= _SMALL_GRADIENT * eps**0.5
+        return _max_norm(self.scaled) <= small_gradient(self.profile.value.dtype)
+
+
+def small_gradient(dtype: DTypeLike) -> float:
+    """Largest entry that the gradient, over the curvature, may have at an estimate."""
+    return _SMALL_GRADIENT * float(jnp.finfo(dtype).eps) ** 0.5
 
 
 def _run(

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, PyTree
 
 from mixsqpx import AbstractMixSolver
 
-from ._model import as_arrays, check_model, leading_length, split_model
+from ._model import as_arrays, as_inputs, check_model, leading_length, split_model
 from ._multistart import MultistartResult
 from ._newton import TrustRegionNewton
 from ._profile import default_mix_solver
@@ -21,7 +21,7 @@ from ._progress import Progress, watch
 from ._result import FitResult
 from ._search import Problem, first_init, num_active, problem_from, search
 from ._solution import RESULTS
-from ._start import check_alike, check_starts
+from ._start import check_alike, check_starts, explain_derivatives
 from ._units import as_groups, as_weights, check_weights, is_concrete
 
 # Parameters beyond which BFGS is the default. In benchmarks/fit.py it needs twice the time of
@@ -99,7 +99,10 @@ def fit(
         report.begin("fit")
         fitted = _run(task, model, report)
     if throw and fitted.result != RESULTS.successful:
-        raise RuntimeError(f"{RESULTS[fitted.result]}\n\nWhere it ended:\n\n{fitted}")
+        message = RESULTS[fitted.result]
+        if fitted.result == RESULTS.not_finite_at_start:
+            message = f"{message} {explain_derivatives(fitted.problem, fitted.params)}".rstrip()
+        raise RuntimeError(f"{message}\n\nWhere it ended:\n\n{fitted}")
     return fitted
 
 
@@ -192,7 +195,7 @@ def _prepare(
     max_steps: int,
 ) -> _Task:
     """Check every argument, and fill in the defaults."""
-    models, data, supp = as_arrays((list(models), data, supp))
+    models, data, supp = as_inputs(list(models), data, supp)
     if not is_concrete(*jax.tree.leaves((models, data, supp, weights))):
         raise TypeError(
             "A fit is driven from Python and cannot be traced by `jit`, `vmap` or `grad`. Inside "

@@ -14,7 +14,7 @@ from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver, MixSolution, MixSQP, mixsolve, raise_on_failure
 from mixsqpx.implicit import attach_objective, attach_probs, on_active, product
 
-from ._model import as_arrays, leading_length, log_lik_of, replace_units, take
+from ._model import as_inputs, leading_length, log_lik_of, replace_units, take
 from ._units import Groups, as_groups, as_weights
 
 
@@ -142,7 +142,7 @@ def solve_profile(
 
     `init` is where the inner solve starts. Where it ends depends on that within its tolerance only.
     """
-    model, data, supp = as_arrays((model, data, supp))
+    model, data, supp = as_inputs(model, data, supp)
     if not isinstance(solver, AbstractMixSolver | None):
         raise TypeError(f"`solver` must be a solver such as MixSQP(), not {solver!r}.")
     n = leading_length(data, "data")

@@ -41,7 +41,7 @@ def main() -> None:
     if not hasattr(mixsqpx, "MixSQP"):
         raise SystemExit("the `mixsqpx` of this environment is another project's: version 0.x")
     options: dict[str, Any] = {} if args.max_steps is None else {"max_steps": args.max_steps}
-    solver = mixsqpx.EM() if args.solver == "em" else mixsqpx.MixSQP()
+    solver = mixsqpx.EM(gap_tol=None) if args.solver == "em" else mixsqpx.MixSQP()
 
     def solve(log_lik: jax.Array) -> Any:
         # throw=False: a solve that fails still has a solution to measure, as with the peers.

@@ -173,7 +173,34 @@ def test_the_gap_of_proportions_in_single_precision():
     probs = mixsqpx.mixsolve(ell.astype(jnp.float32)).probs
     # The sum is off one by rounding, and the gap is what single precision leaves.
     assert abs(float(mixsqpx.optimality_gap(ell, probs))) <= 1e-5
-    assert np.isnan(mixsqpx.optimality_gap(ell, probs.astype(float) * (1 + 1e-6)))
+    # So it is for whom the sum was rounded first, and the numbers cast then.
+    cast = jnp.asarray(np.asarray(probs, float))
+    assert abs(float(mixsqpx.optimality_gap(ell, cast))) <= 1e-5
+
+
+@pytest.mark.parametrize(("change", "is_rounding"), [(-1e-18, True), (-1e-8, True), (-1e-6, False)])
+def test_the_gap_where_a_solver_leaves_a_negative_entry(change, is_rounding):
+    import mixsqpx
+
+    ell = jnp.asarray(np.random.default_rng(8).normal(size=(200, 30)))
+    probs = mixsqpx.mixsolve(ell).probs
+    out = int(np.argmin(probs))
+    assert probs[out] == 0
+    gap = float(mixsqpx.optimality_gap(ell, probs.at[out].set(change)))
+    # Taken for zero, this is the certified optimum; else nothing is said.
+    assert gap == float(mixsqpx.optimality_gap(ell, probs)) if is_rounding else np.isnan(gap)
+
+
+@pytest.mark.parametrize(("scale", "is_rounding"), [(1 + 1e-6, True), (1.001, False)])
+def test_the_gap_where_the_sum_is_off_one(scale, is_rounding):
+    import mixsqpx
+
+    ell = jnp.asarray(np.random.default_rng(8).normal(size=(200, 30)))
+    probs = jnp.full(30, 1 / 30)
+    gap = float(mixsqpx.optimality_gap(ell, probs * scale))
+    # The bound is that of the proportions divided by their sum, to the rounding of a sum of 30.
+    expected = float(mixsqpx.optimality_gap(ell, probs))
+    assert gap == pytest.approx(expected, abs=1e-14) if is_rounding else np.isnan(gap)
 
 
 # ---- derivatives of the pieces -------------------------------------------------------------------

@@ -12,7 +12,9 @@ from jax import lax
 N, M = 53, 11  # a shape of its own: what is compiled already asks for nothing
 CALLS = {
     "MixSQP": lambda pkg, ell, w: pkg.mixsolve(ell, w).probs,
-    "EM": lambda pkg, ell, w: pkg.mixsolve(ell, w, solver=pkg.EM(), max_steps=50_000).probs,
+    "EM": lambda pkg, ell, w: (
+        pkg.mixsolve(ell, w, solver=pkg.EM(gap_tol=None), max_steps=50_000).probs
+    ),
     "derivative of probs": lambda pkg, ell, w: jax.jacrev(lambda x: pkg.mixsolve(x, w).probs)(ell),
     "Hessian of objective": lambda pkg, ell, w: jax.hessian(
         lambda w: pkg.mixsolve(ell, w).objective

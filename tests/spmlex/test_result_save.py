@@ -82,10 +82,10 @@ def test_no_pickle_and_a_version(path):
         np.testing.assert_array_equal(file["model/coef"], fitted().model.coef)
         assert not any("data" in name for name in file.files)
         arrays = {name: file[name] for name in file.files}
-    assert header["format"] == 1
-    later = {**arrays, "header": np.array(json.dumps({**header, "format": 2}))}
+    assert header["format"] == 2
+    later = {**arrays, "header": np.array(json.dumps({**header, "format": 3}))}
     np.savez(path, **later)
-    with pytest.raises(ValueError, match="factor.npz' has format 2, but .* reads format 1"):
+    with pytest.raises(ValueError, match="factor.npz' has format 3, but .* reads format 2"):
         load(path, LIKE_IT)
 
 

@@ -15,16 +15,18 @@ class EM(AbstractMixSolver):
 
     It starts from equal proportions unless `init` says otherwise, and a component that starts at
     zero stays there: an `init` without the components of the optimum cannot converge, and is
-    reported so. Expect to raise `max_steps`.
+    reported so.
 
     Attributes
     ----------
     gap_tol : float or None
-        See `AbstractMixSolver`.
+        See `AbstractMixSolver`; here 1e-4 by default, which takes thousands of steps. What it
+        stands for as None may take more than the 100 000 that are the limit by default.
     """
 
-    gap_tol: float | None = eqx.field(default=None, static=True, converter=as_python)
+    gap_tol: float | None = eqx.field(default=1e-4, static=True, converter=as_python)
     starts_anywhere: ClassVar[bool] = False
+    usual_max_steps: ClassVar[int] = 100_000
 
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
         """First iterate: equal proportions, or `init`."""

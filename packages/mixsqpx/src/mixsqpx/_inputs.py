@@ -4,7 +4,6 @@ from typing import Any
 
 import jax.core
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 
@@ -41,30 +40,34 @@ def as_problem_arrays(
     n, m = log_lik.shape
     if n == 0 or m == 0:
         raise ValueError(f"`log_lik` is empty: its shape is {log_lik.shape}.")
+    swapped = "Is `log_lik` transposed? Its rows are the units and its columns the components."
     return (
         log_lik,
-        _as_vector(probs, probs_name, m, "component", log_lik.dtype),
-        _as_vector(weights, "weights", n, "unit", log_lik.dtype),
-    )
+        _as_vector(
+            probs, probs_name, m, "component", log_lik.dtype,
+            {n: f"One for each unit are `weights`. {swapped}"},
+        ),
+        _as_vector(
+            weights, "weights", n, "unit", log_lik.dtype,
+            {m: f"One for each component is `{probs_name}`. {swapped}"},
+        ),
+    )  # fmt: skip
 
 
-def _as_vector(value: Any, name: str, length: int, what: str, dtype: Any) -> Array | None:
+def _as_vector(
+    value: Any, name: str, length: int, what: str, dtype: Any, meant: dict[int, str]
+) -> Array | None:
+    """A vector of a given length; `meant` says what one of another length may be."""
     if value is None:
         return None
     vector = _as_float_array(value, name)
     if vector.shape != (length,):
+        hint = meant.get(vector.size, "") if vector.ndim == 1 else ""
         raise ValueError(
             f"`{name}` must have one entry for each {what} of `log_lik`, shape ({length},), but "
-            f"its shape is {vector.shape}."
+            f"its shape is {vector.shape}. {hint}".rstrip()
         )
     return vector.astype(dtype)
-
-
-def simplex_tolerance(given: Any, dtype: DTypeLike) -> float:
-    """How far from one the sum of proportions may be by rounding: theirs, or that of a dtype."""
-    own = getattr(given, "dtype", dtype)
-    dtypes = (own, dtype) if jnp.issubdtype(own, jnp.floating) else (dtype,)
-    return max(float(jnp.finfo(each).eps) for each in dtypes) ** 0.5
 
 
 def is_concrete(*arrays: Any) -> bool:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ._collapse import collapse
 from ._inputs import as_problem_arrays, is_concrete
+from ._mistakes import NAMES_MEANT, explain_names, warn_of_likelihoods, warn_of_tolerance
 from ._mixsqp import MixSQP
 from ._problem import MixProblem, build_problem
 from ._solution import RESULTS, MixSolution
@@ -26,13 +27,14 @@ _DEFAULT_SOLVER = MixSQP()
 _INIT_TOL = float(np.finfo(np.float32).eps) ** 0.5
 
 
+@explain_names(NAMES_MEANT)
 def mixsolve(
     log_lik: Float[ArrayLike, "n m"],
     weights: Float[ArrayLike, " n"] | None = None,
     *,
     init: Float[ArrayLike, " m"] | None = None,
     solver: AbstractMixSolver = _DEFAULT_SOLVER,
-    max_steps: int = 1000,
+    max_steps: int | None = None,
     throw: bool = True,
 ) -> MixSolution:
     """Maximum-likelihood mixture proportions, with a certificate of optimality.
@@ -45,8 +47,9 @@ def mixsolve(
     Parameters
     ----------
     log_lik : Float[ArrayLike, "n m"]
-        Log-likelihood ℓᵢⱼ of unit i under component j; -inf for a likelihood of zero. Constants
-        added to a row do not move `probs`. Integers and half precision are promoted.
+        Log-likelihood ℓᵢⱼ of unit i, a row, under component j, a column; -inf for a likelihood of
+        zero. Constants added to a row do not move `probs`. Integers and half precision are
+        promoted.
     weights : Float[ArrayLike, "n"], optional
         Observation weights ωᵢ >= 0, of any scale; they are normalised to sum to one. Equal by
         default. Units of zero weight have no influence, whatever their data.
@@ -54,8 +57,9 @@ def mixsolve(
         Proportions to start from, such as the solution of a nearby problem. No derivative.
     solver : AbstractMixSolver
         `MixSQP()` or `EM()`, with its options.
-    max_steps : int
-        Limit on the solver's steps: quadratic programs of `MixSQP` on all rows, or EM steps.
+    max_steps : int, optional
+        Limit on the solver's steps: quadratic programs of `MixSQP` on all rows, by default 1000,
+        or EM steps, by default 100 000.
     throw : bool
         Whether a failure raises. If not, look at `result`: after faulty input `probs`, `objective`,
         `gap` and `gradient` are NaN; after a limit they are those of the last iterate.
@@ -75,6 +79,12 @@ def mixsolve(
     RuntimeError
         If the gap could not be brought down to `gap_tol`: step limit, or limit of the precision.
 
+    Warns
+    -----
+    UserWarning
+        If no entry of `log_lik` is negative, as of likelihoods in place of their logarithms; of a
+        `gap_tol` below rounding.
+
     References
     ----------
     Kim, Carbonetto, Stephens & Anitescu (2020), A fast algorithm for maximum likelihood estimation
@@ -89,11 +99,15 @@ def mixsolve(
     >>> bool(solution.gap < 1e-5)
     True
     """
+    given = log_lik
     log_lik, init, weights = as_problem_arrays(log_lik, weights, init, probs_name="init")
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int | np.integer) or max_steps < 1:
-        raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
     if not isinstance(solver, AbstractMixSolver):
         raise TypeError(f"`solver` must be a solver such as MixSQP() or EM(), not {solver!r}.")
+    max_steps = solver.usual_max_steps if max_steps is None else max_steps
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int | np.integer) or max_steps < 1:
+        raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
+    warn_of_likelihoods(log_lik)
+    warn_of_tolerance(solver.gap_tol, log_lik, given)
     whole: Any = lax.stop_gradient((log_lik, weights))
     solution = _solve(*(collapse(*whole) or whole), lax.stop_gradient(init), solver, max_steps)
     if throw:

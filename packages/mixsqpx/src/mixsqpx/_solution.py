@@ -1,8 +1,10 @@
 """What a solve returns, and the ways in which it can end."""
 
 import equinox as eqx
+import jax
 import jax.core
 import lineax as lx
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 
@@ -34,7 +36,7 @@ class RESULTS(lx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     zero_weights = "`weights` are all zero; at least one must be positive."
     infeasible_init = (
         "`init` is not a vector of proportions: its entries must be finite, not negative, and sum "
-        "to one."
+        "to one. Divide it by its sum; the weights of units are `weights`."
     )
 
 
@@ -47,7 +49,8 @@ class MixSolution(eqx.Module):
         Mixture proportions p. They sum to one; components outside the mixture are exactly zero.
         Differentiable in `log_lik` and `weights`.
     objective : Float[Array, ""]
-        f(p) = -Σᵢ ωᵢ log Σⱼ pⱼ exp ℓᵢⱼ, in nats per unit weight. Differentiable.
+        f(p) = -Σᵢ ωᵢ log Σⱼ pⱼ exp ℓᵢⱼ, in nats per unit weight. Differentiable. The weights sum to
+        one: the log-likelihood of n units without weights is -n times this.
     gap : Float[Array, ""]
         Optimality gap log maxⱼ Σᵢ ωᵢ aᵢⱼ/uᵢ over all m components: f(p) is above the minimum by at
         most this. A diagnostic, without derivative.
@@ -69,13 +72,31 @@ class MixSolution(eqx.Module):
     stats: dict[str, PyTree[Array]]
 
     def __str__(self) -> str:
-        if self.probs.ndim != 1 or isinstance(self.probs, jax.core.Tracer):
+        if isinstance(self.probs, jax.core.Tracer):
             return repr(self)
+        if self.probs.ndim != 1:
+            return _of_batch(self)
         ending = (
             "converged" if self.result == RESULTS.successful else f"FAILED: {RESULTS[self.result]}"
         )
         return (
             f"Mixture of {self.stats['num_active']} of {self.probs.size} components, "
             f"objective {self.objective:.10g}, optimality gap {self.gap:.1e}, "
-            f"{self.stats['num_steps']} steps, {ending}"
+            f"{self.stats['num_steps']} steps, {self.probs.dtype}, {ending}"
         )
+
+
+def _of_batch(batch: MixSolution) -> str:
+    """What is to be said of many solutions: the worst, and the first that failed."""
+    converged = np.asarray(batch.result == RESULTS.successful)
+    gap = np.max(np.asarray(batch.gap)[converged], initial=0.0)
+    text = (
+        f"Batch of {converged.size} mixtures of {batch.probs.shape[-1]} components, "
+        f"{converged.sum()} converged, to an optimality gap of at most {gap:.1e}, "
+        f"at most {np.max(batch.stats['num_steps'])} steps, {batch.probs.dtype}"
+    )
+    if converged.all():
+        return text
+    first = tuple(int(k[0]) for k in np.nonzero(~converged))
+    message = RESULTS[jax.tree.map(lambda code: code[first], batch.result)]
+    return f"{text}. FAILED, member {', '.join(map(str, first))} the first: {message}"

@@ -131,6 +131,7 @@ class AbstractMixSolver(eqx.Module):
     gap_tol: eqx.AbstractVar[float | None]
     # Whether a component that starts at zero can enter the mixture.
     starts_anywhere: ClassVar[bool]
+    usual_max_steps: ClassVar[int] = 1000
 
     def __check_init__(self) -> None:
         """Refuse a tolerance that nothing could be compared with."""

@@ -32,11 +32,20 @@ _CODES_OF_INPUT = frozenset(int(_code(member)) for member in _FAULTS_OF_INPUT)
 _SUCCESS = int(_code(RESULTS.successful))
 
 
-def _raise_for(code: int, unit: int, gap: float) -> None:
-    """Raise the error of one result code, if it is one."""
-    if code == _SUCCESS:
-        return
+def _raise_for_first(code: ArrayLike, unit: ArrayLike, gap: ArrayLike) -> None:
+    """Raise the error of the first member of a batch, or of the one solve, that is one."""
+    code, unit, gap = np.broadcast_arrays(*map(np.asarray, (code, unit, gap)))
+    for member in np.argwhere(code != _SUCCESS)[:1]:
+        at = tuple(member.tolist())
+        _raise_for(int(code[at]), int(unit[at]), float(gap[at]), at)
+
+
+def _raise_for(code: int, unit: int, gap: float, member: tuple[int, ...]) -> None:
+    """Raise the error of one result code, at a place in a batch."""
     message = RESULTS[eqx.tree_at(_code, RESULTS.successful, np.asarray(code))]
+    if member:
+        number = ", ".join(map(str, member))
+        message = f"Member {number} of the batch (counting from zero): {message}"
     if unit >= 0:
         message = f"{message} First unit at fault: {unit} (counting from zero)."
     if code in _CODES_OF_INPUT:
@@ -48,7 +57,8 @@ def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""], gap: Float
     """Return `value` unless the result is a failure: then raise it.
 
     Under a JAX transformation the error comes when the computation runs, wrapped by JAX, with the
-    same text. The value passes through the check, which is dead code otherwise.
+    same text; of a batch it is that of the first member to fail. The value passes through the
+    check, which is dead code otherwise.
 
     Parameters
     ----------
@@ -70,12 +80,11 @@ def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""], gap: Float
     """
     code = _code(result)
     if is_concrete(code, unit, gap):
-        _raise_for(int(code), int(unit), float(gap))
+        _raise_for_first(code, unit, gap)
         return value
 
     def check(code: ArrayLike, unit: ArrayLike, gap: ArrayLike, value: T) -> T:
-        for one, where, reached in np.broadcast(*map(np.asarray, (code, unit, gap))):
-            _raise_for(int(one), int(where), float(reached))
+        _raise_for_first(code, unit, gap)
         return value
 
     def call(value: T) -> T:

@@ -165,8 +165,10 @@ def _move(
     d_ell = jnp.where(active[None, :] & usable[:, None], d_log_lik, 0.0)
     rhs = jax.jvp(sums, (ell, weights), (d_ell, d_weights))[1]
     omega, ratios = density_ratios(ell, weights)
-    # Rows and columns outside A are zero.
-    return solve_active(product(ratios.T, omega[:, None] * ratios), jnp.where(active, rhs, 0.0))
+    # Rows and columns outside A are zero, and so is what they move by: whatever a function makes of
+    # a proportion of zero, 0/0 included, does not count in its derivative.
+    hess = product(ratios.T, omega[:, None] * ratios)
+    return jnp.where(active, solve_active(hess, jnp.where(active, rhs, 0.0)), 0.0)
 
 
 def solve_active(hess: Float[Array, "k k"], rhs: Float[Array, " k"]) -> Float[Array, " k"]:

@@ -12,6 +12,7 @@ from mixsqpx import RESULTS as MIX_RESULTS
 
 from ._newton import TrustRegionNewton
 from ._profile import Profile
+from ._search import small_gradient
 
 
 class Optimum(NamedTuple):
@@ -27,6 +28,7 @@ class Optimum(NamedTuple):
         Hessian of the mean there.
     successful : Bool[Array, ""]
         Whether the gradient is small, and the inner optimum certified.
+        Where the minimiser gives up at rounding, it is small if that of a fit would be.
     num_steps : Int[Array, ""]
         Of the minimiser.
     """
@@ -79,9 +81,11 @@ def optimise(
         return params, eqx.filter(state, eqx.is_array), done, count + 1
 
     start = (params, dynamic, jnp.array(False), jnp.array(0))
-    params, dynamic, _, count = lax.while_loop(proceeds, step, start)
+    params, dynamic, done, count = lax.while_loop(proceeds, step, start)
     state = eqx.combine(dynamic, static)
     local = state.local
     converged = state.terminate & (state.result == optx.RESULTS.successful)
+    small = jnp.all(jnp.abs(state.scaled) <= small_gradient(state.scaled.dtype))
+    converged = converged | (done & small)
     certified = local.aux.result == MIX_RESULTS.successful
     return Optimum(params, local.aux, local.hess, converged & certified, count)

@@ -17,6 +17,7 @@ from ._progress import Progress, watch
 from ._result import FitResult
 from ._search import num_active, problem_from, search
 from ._solution import RESULTS
+from ._start import explain_derivatives
 from ._task import Task, prepare
 
 
@@ -90,7 +91,10 @@ def fit(
         report.begin("fit")
         fitted = _run(task, model, report)
     if throw and fitted.result != RESULTS.successful:
-        raise RuntimeError(f"{RESULTS[fitted.result]}\n\nWhere it ended:\n\n{fitted}")
+        message = RESULTS[fitted.result]
+        if fitted.result == RESULTS.not_finite_at_start:
+            message = f"{message} {explain_derivatives(fitted.problem, fitted.params)}".rstrip()
+        raise RuntimeError(f"{message}\n\nWhere it ended:\n\n{fitted}")
     return fitted
 
 

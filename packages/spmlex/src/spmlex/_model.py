@@ -10,16 +10,71 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 
-def as_arrays(tree: PyTree) -> PyTree:
-    """Turn NumPy arrays, and columns of data frames, into JAX arrays; leave everything else."""
+def as_arrays(tree: PyTree, name: str = "") -> PyTree:
+    """Turn NumPy arrays, and columns of data frames, into JAX arrays; leave everything else.
 
-    def convert(x: Any) -> Any:
+    Raises
+    ------
+    TypeError
+        For text and other objects, with the name of the column.
+    """
+
+    def convert(path: Any, x: Any) -> Any:
         is_column = hasattr(x, "__array__") and getattr(x, "ndim", None) == 1
-        if isinstance(x, np.ndarray) or (is_column and not isinstance(x, jax.Array)):
-            return jnp.asarray(np.asarray(x))
-        return x
+        if not isinstance(x, np.ndarray) and (not is_column or isinstance(x, jax.Array)):
+            return x
+        column = np.asarray(x)
+        if column.dtype.kind not in "biufc":
+            raise TypeError(
+                f"`{name}{jax.tree_util.keystr(path)}` holds {_contents(column)} and not numbers. "
+                "Leave it out, or number its values: `np.unique(values, return_inverse=True)[1]`."
+            )
+        return jnp.asarray(column)
 
-    return jax.tree.map(convert, tree)
+    return jax.tree_util.tree_map_with_path(convert, tree)
+
+
+def _contents(column: np.ndarray) -> str:
+    example = next((x for x in column.ravel() if isinstance(x, str)), None)
+    if example is not None:
+        return f"text, such as {str(example)!r},"
+    return {"M": "dates", "m": "durations"}.get(column.dtype.kind, "objects")
+
+
+def as_inputs(model: Any, data: PyTree, supp: PyTree) -> tuple[Any, PyTree, PyTree]:
+    """The arguments of `profile_ll` and `fit`, as `as_arrays` makes them.
+
+    Raises
+    ------
+    TypeError
+        For data frames, and for text.
+    """
+    _refuse_frames(data, "data")
+    _refuse_frames(supp, "supp")
+    return as_arrays(model, "model"), as_arrays(data, "data"), as_arrays(supp, "supp")
+
+
+def _refuse_frames(tree: PyTree, name: str) -> None:
+    """Say what to do with a data frame.
+
+    Raises
+    ------
+    TypeError
+        If there is one.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not hasattr(leaf, "columns") or getattr(leaf, "ndim", 2) != 2:
+            continue
+        columns = list(map(str, leaf.columns))
+        shown = ", ".join(map(repr, columns[:3])) + (", …" if len(columns) > 3 else "")
+        raise TypeError(
+            f"`{name}{jax.tree_util.keystr(path)}` is a data frame ({len(leaf)} rows; columns "
+            f"{shown}). `{name}` are arrays with one row a unit. If the frame has one row a unit, "
+            'take the columns that the model reads: `{"y": frame["y"].to_numpy(), …}`. If it has '
+            "several, such as one a year, each unit's outcomes go into one row of a matrix, "
+            '`frame.pivot(index="unit", columns="year", values="y").to_numpy()`, and each '
+            "regressor likewise: rows left apart would be taken for units of their own."
+        )
 
 
 def leading_length(tree: PyTree, name: str) -> int:
@@ -33,8 +88,8 @@ def leading_length(tree: PyTree, name: str) -> int:
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array))
     if not leaves:
         raise ValueError(
-            f"`{name}` holds no array. Numbers, lists of numbers and data frames are not arrays: "
-            "write `jnp.asarray(...)`, or a dict of the columns."
+            f"`{name}` holds no array. Numbers and lists of numbers are not arrays: write "
+            "`jnp.asarray(...)`."
         )
     lengths: dict[int, str] = {}
     for path, leaf in leaves:

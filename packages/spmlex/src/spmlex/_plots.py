@@ -296,5 +296,5 @@ def _gradient_function(
         return 1 + slope(log_lik, probs, problem.weights)
     n = log_lik.shape[0]
     weights = jnp.ones(n, log_lik.dtype) if problem.weights is None else problem.weights
-    parts = problem.groups.split(log_lik, weights)
-    return 1 + jax.vmap(lambda ell, omega, p: slope(ell, p, omega))(*parts, probs.T).T
+    of_group = lambda ell, omega, _, p: slope(ell, p, omega)  # noqa: E731
+    return 1 + problem.groups.map(of_group, log_lik, weights, probs.T).T

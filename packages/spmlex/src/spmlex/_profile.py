@@ -14,7 +14,7 @@ from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver, MixSolution, MixSQP, mixsolve, raise_on_failure
 from mixsqpx.implicit import attach_objective, attach_probs, on_active, product
 
-from ._model import as_arrays, leading_length, log_lik_of, replace_units, take
+from ._model import as_inputs, leading_length, log_lik_of, replace_units, take
 from ._units import Groups, as_groups, as_weights
 
 
@@ -142,7 +142,7 @@ def solve_profile(
 
     `init` is where the inner solve starts. Where it ends depends on that within its tolerance only.
     """
-    model, data, supp = as_arrays((model, data, supp))
+    model, data, supp = as_inputs(model, data, supp)
     if not isinstance(solver, AbstractMixSolver | None):
         raise TypeError(f"`solver` must be a solver such as MixSQP(), not {solver!r}.")
     n = leading_length(data, "data")
@@ -223,16 +223,19 @@ def _solve(
         value = one.objective
         return Profile(value, one.probs, one.gap, one.result, steps, value, usable)
 
-    def solve(log_lik: Array, weights: Array, init: Array | None) -> MixSolution:
-        return mixsolve(log_lik, weights, init=init, solver=solver, throw=False)
+    def solve(
+        log_lik: Array, weights: Array, units: Array, init: Array | None
+    ) -> tuple[MixSolution, Int[Array, ""]]:
+        own = mixsolve(log_lik, weights, init=init, solver=solver, throw=False)
+        unit = own.stats["unit"]
+        return own, jnp.where(unit >= 0, units[unit], -1)
 
-    each = jax.vmap(solve)(*groups.split(log_lik, weights), None if init is None else init.T)
+    each, faulty = groups.map(solve, log_lik, weights, None if init is None else init.T)
     share = groups.share(weights).astype(log_lik.dtype)
     first_failure = jnp.argmax(each.result != MIX_RESULTS.successful)
     result = jax.tree.map(lambda code: code[first_failure], each.result)
     if throw:
-        in_group = each.stats["unit"][first_failure]
-        unit = jnp.where(in_group >= 0, groups.units[first_failure, in_group], -1)
+        unit = faulty[first_failure]
         each = raise_on_failure(each, result, unit, each.gap[first_failure])
     return Profile(
         product(share, each.objective),
@@ -269,8 +272,14 @@ def _attach(
         value = attach_objective(log_lik, omega, kept, solved.group_values)
         moved = attach_probs(log_lik, omega, kept)
     else:
-        parts = groups.split(log_lik, weights)
-        values = jax.vmap(attach_objective)(*parts, kept.T, solved.group_values)
+
+        def of_group(log_lik: Array, omega: Array, _: Array, kept: Array, value: Array):
+            return (
+                attach_objective(log_lik, omega, kept, value),
+                attach_probs(log_lik, omega, kept),
+            )
+
+        values, moved = groups.map(of_group, log_lik, weights, kept.T, solved.group_values)
         value = product(groups.share(weights).astype(log_lik.dtype), values)
-        moved = jax.vmap(attach_probs)(*parts, kept.T).T
+        moved = moved.T
     return value, jnp.zeros_like(solved.probs).at[members].set(moved, unique_indices=True)

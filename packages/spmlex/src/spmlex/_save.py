@@ -19,10 +19,10 @@ from ._result import FitResult
 from ._scores import total_weight
 from ._search import Problem
 from ._solution import RESULTS
-from ._units import Groups
+from ._units import as_groups
 
 # To be raised when old code cannot read a new file, or the other way round.
-FORMAT = 1
+FORMAT = 2
 
 _PRECISION = re.compile(r"^([a-z]+)\d+\[")
 """In the description of an array."""
@@ -70,8 +70,7 @@ def save(result: FitResult, path: str | os.PathLike[str]) -> None:
     problem = result.problem
     keep("weights", problem.weights)
     if problem.groups is not None:
-        keep("groups/units", problem.groups.units)
-        keep("groups/mask", problem.groups.mask)
+        keep("groups", problem.groups.labels(result.n_obs))
     header = {
         "format": FORMAT,
         "model": describe(result.model),
@@ -127,9 +126,8 @@ def load(path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None
     params, held = split_model(filled, chosen)
     probs = jnp.asarray(arrays["probs"])
     supp = _decode(header["supp"], arrays)
-    groups, weights = None, arrays.get("weights")
-    if "groups/units" in arrays:
-        groups = Groups(jnp.asarray(arrays["groups/units"]), jnp.asarray(arrays["groups/mask"]))
+    weights = arrays.get("weights")
+    groups = as_groups(arrays.get("groups"), header["n_obs"])
     result = FitResult(
         model=filled,
         params=params,

@@ -89,14 +89,18 @@ def linearise(
         log_lik = log_lik_of(model, data, take(problem.supp, members))
         n = log_lik.shape[0]
         weights = jnp.ones(n, log_lik.dtype) if problem.weights is None else problem.weights
+
+        def of_group(ell: Array, omega: Array, _: Array, own: Array) -> tuple[Array, Array]:
+            moved = attach_probs(ell, omega, own)
+            return moved, mixsqpx.hessian(*lax.stop_gradient((ell, moved, omega)))
+
         if grouped is None:
             labels = jnp.zeros(n, int)
-            parts = (log_lik[None], weights.astype(log_lik.dtype)[None])
+            one = of_group(log_lik, weights.astype(log_lik.dtype), labels, kept[:, 0])
+            moved, hess = (x[None] for x in one)
         else:
-            labels, parts = grouped.labels(n), grouped.split(log_lik, weights)
-        moved = jax.vmap(attach_probs)(*parts, kept.T)
-        ell, omega = lax.stop_gradient(parts)
-        hess = jax.vmap(mixsqpx.hessian)(ell, lax.stop_gradient(moved), omega)
+            labels = grouped.labels(n)
+            moved, hess = grouped.map(of_group, log_lik, weights, kept.T)
         own = lax.stop_gradient(moved)[labels]
         inside = jnp.where(own > 0, log_lik, -jnp.inf)
         shift = lax.stop_gradient(jnp.max(inside, axis=1, keepdims=True))

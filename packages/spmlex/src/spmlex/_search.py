@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 from jax.flatten_util import ravel_pytree
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PyTree, Scalar
 
 from mixsqpx import RESULTS as MIX_RESULTS
@@ -148,8 +149,12 @@ class _Known(NamedTuple):
     @property
     def is_small(self) -> bool:
         """Whether the gradient is that of an estimate."""
-        eps = float(jnp.finfo(self.profile.value.dtype).eps)
-        return _max_norm(self.scaled) <= _SMALL_GRADIENT * eps**0.5
+        return _max_norm(self.scaled) <= small_gradient(self.profile.value.dtype)
+
+
+def small_gradient(dtype: DTypeLike) -> float:
+    """Largest entry that the gradient, over the curvature, may have at an estimate."""
+    return _SMALL_GRADIENT * float(jnp.finfo(dtype).eps) ** 0.5
 
 
 def _run(
@@ -165,7 +170,8 @@ def _run(
     state = _init(minimiser, here, params)
     rows: list[Step] = []
     while True:
-        params, state, profile, step, end = _step(minimiser, here, params, state)
+        params, state, seen, step, end = _step(minimiser, here, params, state)
+        profile = seen if solves_ahead else _profile_of(state, problem, params)
         grad = _gradient_of(state)
         known = None if grad is None else _Known(profile, grad, getattr(state, "scaled", grad))
         rows.append(
@@ -178,7 +184,7 @@ def _run(
             )
         )
         progress.update(rows[-1])
-        if not np.isfinite(rows[0].value) or (end.nonfinite and len(rows) == 1):
+        if len(rows) == 1 and (end.nonfinite or not np.isfinite(seen.value)):
             return params, None, rows, RESULTS.not_finite_at_start
         arrived = known is not None and known.is_small
         if end.failed and (end.nonfinite or not arrived):
@@ -209,7 +215,11 @@ def _solve_at(problem: Problem, params: PyTree, trial: Float[Array, " p"]) -> _S
 def first_init(
     mix_solver: AbstractMixSolver, num_points: int, num_groups: int | None, dtype: Any
 ) -> Float[Array, "m *g"] | None:
-    """Equal mass on points spread over the grid, for a solver that can leave there any point."""
+    """Equal mass on points spread over the grid, for a solver that can leave there any point.
+
+    The solver's own start saves some steps of this one solve, which a fit does not notice, and is
+    not used: on its own it would be another program to compile, larger than the one for all others.
+    """
     if not mix_solver.starts_anywhere:
         return None
     count = min(num_points, _NUM_START)
@@ -218,6 +228,17 @@ def first_init(
     if num_groups is not None:
         probs = np.tile(probs[:, None], num_groups)
     return jnp.asarray(probs, dtype)
+
+
+def _profile_of(state: Any, problem: Problem, params: PyTree) -> Profile:
+    """Inner optimum at the iterate of another minimiser.
+
+    What its step returns need not belong there: line searches of optimistix 0.1 return what the
+    iterate before had, and keep that of this one; others what they looked at last.
+    """
+    if hasattr(state, "aux") and hasattr(state, "f_info"):
+        return state.aux
+    return _profile(problem, params, _flat(params))
 
 
 def problem_from(profile: Profile, problem: Problem) -> Problem:

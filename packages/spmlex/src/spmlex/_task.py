@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 
 from mixsqpx import AbstractMixSolver
 
-from ._model import as_arrays, check_model, leading_length, split_model
+from ._model import as_inputs, check_model, leading_length, split_model
 from ._newton import TrustRegionNewton
 from ._profile import default_mix_solver
 from ._search import Problem, first_init
@@ -46,7 +46,7 @@ def prepare(
     max_steps: int,
 ) -> Task:
     """Check every argument, and fill in the defaults."""
-    models, data, supp = as_arrays((list(models), data, supp))
+    models, data, supp = as_inputs(list(models), data, supp)
     if not is_concrete(*jax.tree.leaves((models, data, supp, weights))):
         raise TypeError(
             "A fit is driven from Python and cannot be traced by `jit`, `vmap` or `grad`. Inside "

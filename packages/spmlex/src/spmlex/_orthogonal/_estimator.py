@@ -63,7 +63,7 @@ def estimate(
         result=result,
         stats={
             "num_evaluations": attempt.num_evaluations,
-            "num_draws": outcomes.num_blocks,
+            "num_draws": outcomes.num_draws,
             "exact": outcomes.exact,
             "simulation_share": simulation_share(moments),
             "overlap": moments.overlap,

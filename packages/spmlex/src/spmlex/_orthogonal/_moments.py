@@ -12,6 +12,10 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from ._draws import Blocks, can_list, check_draws, check_listed, drawn, listed
 from ._rows import RowTerms, Sums, group_means, residuals, row_terms, sum_rows
 
+# Blocks of draws: at least four, which tell their own spread, of a thousand rows at least, and no
+# more rows than this in all.
+FIRST_BLOCKS, _BLOCK_ROWS, _MAX_ROWS = 4, 1_000, 400_000
+
 
 class Sample(NamedTuple):
     """What the moments are of: the model but for its free parameters, and the units.
@@ -41,6 +45,20 @@ class Sample(NamedTuple):
         dtype = ravel_pytree(params)[0].dtype
         return row_terms(
             params, self.held, rows, self.supp, jnp.asarray(working, dtype), self.labels
+        )
+
+    def repeated(self, times: int) -> "Sample":
+        """The same units several times, with as much weight together."""
+        if times == 1:
+            return self
+
+        def repeat(x: Any) -> Any:
+            return jnp.concatenate([x] * times) if eqx.is_array(x) else x
+
+        return self._replace(
+            data=jax.tree.map(repeat, self.data),
+            weights=np.tile(self.weights / times, times),
+            labels=repeat(self.labels),
         )
 
     def unravel(self, params: PyTree, flat: Float[np.ndarray, " p"]) -> PyTree:
@@ -134,6 +152,9 @@ class Outcomes:
         self._key, self._names = key, names
         model = eqx.combine(params, sample.held)
         self.exact = can_list(model)
+        # Few units are drawn several times at once: a block is not much work then.
+        self._times = 1 if self.exact else max(1, -(-_BLOCK_ROWS // sample.weights.size))
+        self._block = sample.repeated(self._times)
         self._rows: list[PyTree] = list(listed(model, sample.data)) if self.exact else []
         zero = np.zeros(sample.weights.size)
         self._log_proposals: list[Any] = [zero for _ in self._rows]
@@ -146,14 +167,25 @@ class Outcomes:
 
     @property
     def num_blocks(self) -> int:
-        """Draws of each unit; where they are listed, how many outcomes a unit has."""
+        """Sets of rows that are worked on at once."""
         return len(self._rows)
 
+    @property
+    def num_draws(self) -> int:
+        """Draws of each unit; where they are listed, how many outcomes a unit has."""
+        return self._times * self.num_blocks
+
+    @property
+    def most_blocks(self) -> int:
+        """As many as may be drawn."""
+        return max(FIRST_BLOCKS, _MAX_ROWS // self._block.weights.size)
+
     def extend(self, num_blocks: int) -> None:
-        """Draw until there are so many for each unit; no more where outcomes are listed."""
+        """Draw until there are so many, as far as there may be."""
+        num_blocks = min(num_blocks, self.most_blocks)
         if self.exact or num_blocks <= self.num_blocks:
             return
-        sample, model = self.sample, eqx.combine(self.params, self.sample.held)
+        sample, model = self._block, eqx.combine(self.params, self.sample.held)
         for k in range(self.num_blocks, num_blocks):
             key = jax.random.fold_in(self._key, k)
             rows = drawn(model, key, sample.data, sample.supp, self.working, sample.labels)
@@ -188,7 +220,7 @@ class Outcomes:
 
     def _sums(self, params: PyTree) -> list[tuple[Sums, np.ndarray]]:
         """Sums over each block, and the part of the expectation of each of its rows."""
-        sample, found = self.sample, []
+        sample, found = self._block, []
         for rows, log_q in zip(*self.blocks()[:2], strict=True):
             terms = sample.terms(params, rows, self.working)
             parts = sample.weights * np.exp(np.asarray(terms.log_mix) - np.asarray(log_q))
@@ -260,7 +292,7 @@ class Outcomes:
         """Effective number of draws, over that at the reference."""
         if self.exact:
             return 1.0
-        weights = self.sample.weights
+        weights = self._block.weights
         now = sum(x.sum() for x in parts) ** 2 / sum((x**2).sum() for x in parts)
         then = len(parts) * weights.sum() ** 2 / (weights**2).sum()
         return float(now / then)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._model import leading_length, replace_units
 from .._search import Problem
-from ._moments import Moments, Outcomes, Sample
+from ._moments import FIRST_BLOCKS, Moments, Outcomes, Sample
 from ._options import Orthogonal
 from ._root import Root, find_root
 from ._working import equal_mass_estimate, working_distribution
@@ -21,9 +21,6 @@ _TOL_DOUBLE, _TOL_SINGLE = 1e-6, 1e-2
 _LOOSE_TOL = 0.1
 # Draws are made anew at the root until this part of them counts there.
 _OVERLAP, _MAX_ROUNDS = 0.9, 6
-# Draws of each unit: at first four, which tell their own spread, and a thousand of all units; no
-# more than four hundred thousand of all units.
-_FIRST_BLOCKS, _FIRST_ROWS, _MAX_ROWS = 4, 1_000, 400_000
 # EM steps after which a distribution has most of the features that the data show.
 _SHARP_STEPS = 200
 
@@ -119,7 +116,6 @@ def _from(
 ) -> Attempt:
     """Rounds of a working distribution, draws from it, and a root, until a root is where it is."""
     count, tol = 0, root_tol(ravel_pytree(params)[0].dtype)
-    most = _most_blocks(sample)
     round_ = 0
     while True:
         here = sample.unravel(params, flat)
@@ -127,9 +123,9 @@ def _from(
         outcomes = Outcomes(sample, here, working, jax.random.fold_in(key, round_), names)
         if round_ == 0:
             outcomes.check()
-        outcomes.extend(min(most, max(_FIRST_BLOCKS, -(-_FIRST_ROWS // sample.weights.size))))
+        outcomes.extend(FIRST_BLOCKS)
         if round_ > 0:
-            count += _draw_enough(outcomes, options, most)
+            count += _draw_enough(outcomes, options)
         root = find_root(
             lambda flat, o=outcomes: o.moments(sample.unravel(params, flat), options.ridge),
             flat,
@@ -144,17 +140,13 @@ def _from(
         flat = root.flat
 
 
-def _most_blocks(sample: Sample) -> int:
-    return max(_FIRST_BLOCKS, _MAX_ROWS // sample.weights.size)
-
-
-def _draw_enough(outcomes: Outcomes, options: Orthogonal, most: int) -> int:
+def _draw_enough(outcomes: Outcomes, options: Orthogonal) -> int:
     """Draw until the error of simulation is the wanted part of the standard errors.
 
     Returns the number of evaluations that it took.
     """
     count = 0
-    while not outcomes.exact and outcomes.num_blocks < most:
+    while not outcomes.exact and outcomes.num_blocks < outcomes.most_blocks:
         moments = outcomes.moments(outcomes.params, options.ridge)
         count += 1
         ratio = simulation_share(moments) / options.simulation_tol
@@ -162,7 +154,7 @@ def _draw_enough(outcomes: Outcomes, options: Orthogonal, most: int) -> int:
             break
         # Its variance falls with the number of draws; a little more, as it is an estimate itself.
         wanted = int(np.ceil(1.2 * ratio**2 * outcomes.num_blocks))
-        outcomes.extend(min(most, max(outcomes.num_blocks + 1, wanted)))
+        outcomes.extend(max(outcomes.num_blocks + 1, wanted))
     return count
 
 

@@ -159,8 +159,8 @@ def check_draws(
     if far[worst] > _TOO_FAR:
         raise ValueError(
             "`sample` and `lclk` of the model disagree: over outcomes drawn by `sample`, the mean "
-            f"of the score in `{names[worst]}` is {far[worst]:.0f} standard errors from zero, where "
-            "it would be if they had the density that `lclk` says. Look for a factor of the "
+            f"of the score in `{names[worst]}` is {far[worst]:.0f} standard errors from zero, "
+            "where it would be if they had the density that `lclk` says. Look for a factor of the "
             "density that depends on parameters and is missing in `lclk`, for a variance in place "
             "of a standard deviation, and for an outcome that `sample` does not draw anew."
         )

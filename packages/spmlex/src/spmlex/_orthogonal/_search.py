@@ -13,7 +13,7 @@ from .._search import Problem
 from ._moments import FIRST_BLOCKS, Moments, Outcomes, Sample
 from ._options import Orthogonal
 from ._root import Root, find_root
-from ._working import equal_mass_estimate, working_distribution
+from ._working import first_estimate, working_distribution
 
 # The norm of the mean at which a root is one, in standard errors: as far as rounding lets it.
 _TOL_DOUBLE, _TOL_SINGLE = 1e-6, 1e-2
@@ -65,10 +65,10 @@ def search_root(
     names: tuple[str, ...],
     max_steps: int,
 ) -> Attempt:
-    """Search from the estimate under equal masses, and where that leads nowhere from `params`."""
+    """Search from an estimate of its own, and where that leads nowhere from `params`."""
     given = np.asarray(ravel_pytree(params)[0], np.float64)
     best: Attempt | None = None
-    for flat in (equal_mass_estimate(sample, params)[0], given):
+    for flat in (first_estimate(sample, params, options.em_steps), given):
         attempt = _from(sample, params, flat, key, options, names, max_steps)
         if best is None or _rank(attempt) < _rank(best):
             best = attempt
@@ -133,9 +133,11 @@ def _from(
             max_steps,
         )
         count += root.num_evaluations
-        settled = round_ > 0 and root.moments.overlap >= _OVERLAP
+        settled = round_ > 0 and root.found and root.moments.overlap >= _OVERLAP
+        # Where the draws did not reach as far as the root, others may.
+        stuck = not root.found and root.moments.overlap >= _OVERLAP
         round_ += 1
-        if not root.found or settled or round_ == _MAX_ROUNDS:
+        if settled or stuck or round_ == _MAX_ROUNDS:
             return Attempt(root, outcomes, count)
         flat = root.flat
 

@@ -13,6 +13,8 @@ from ._rows import em_steps
 # The start is good enough where the mean score is below this many standard errors: it is off by
 # more, as the masses are not equal.
 _START_TOL = 1.0
+# Working distributions that the start is improved under.
+_ROUNDS = 2
 _MAX_START_STEPS = 200
 # Marquardt's damping: first value, factors after a good and a bad step, and where to give up.
 _DAMPING, _EASE, _TIGHTEN, _MOST_DAMPING = 1e-3, 0.2, 5.0, 1e12
@@ -40,23 +42,41 @@ def working_distribution(
     return np.maximum(np.asarray(found), np.finfo(found.dtype).tiny)
 
 
-def equal_mass_estimate(sample: Sample, params: PyTree) -> tuple[Float[np.ndarray, " p"], float]:
-    """Parameters that maximise the likelihood under equal masses, and that log-likelihood.
+def first_estimate(sample: Sample, params: PyTree, num_steps: int) -> Float[np.ndarray, " p"]:
+    """Where the search for a root starts: it may be a few standard errors off.
 
-    A flat distribution does not bend to explain single outcomes, so no variance vanishes there,
-    from poor starts either. What it is off by is for the orthogonal score to mend. By the method of
-    Berndt, Hall, Hall & Hausman (1974) with Marquardt's damping.
+    Maximum likelihood under equal masses, and then under the working distribution found there, and
+    again. A distribution that is held does not bend to explain single outcomes, so that no variance
+    vanishes, from poor starts either.
     """
     flat = np.asarray(ravel_pytree(params)[0], np.float64)
-    num_points = jnp.shape(_first_leaf(sample.supp))[0]
-    equal = np.full((num_points, sample.num_groups), 1.0 / num_points)
+    num_points = _first_leaf(sample.supp).shape[0]
+    working = np.full((num_points, sample.num_groups), 1.0 / num_points)
+    for k in range(_ROUNDS + 1):
+        flat = _maximise(sample, params, flat, working)
+        if k < _ROUNDS:
+            working = working_distribution(sample, sample.unravel(params, flat), num_steps)
+    return flat
+
+
+def _maximise(
+    sample: Sample,
+    params: PyTree,
+    flat: Float[np.ndarray, " p"],
+    working: Float[np.ndarray, "m g"],
+) -> Float[np.ndarray, " p"]:
+    """Maximum likelihood under a given distribution.
+
+    By the method of Berndt, Hall, Hall & Hausman (1974) with Marquardt's damping.
+    """
 
     def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        terms = sample.terms(sample.unravel(params, flat), sample.data, equal)
+        terms = sample.terms(sample.unravel(params, flat), sample.data, working)
         scores = np.asarray(terms.scores, np.float64)
         weighted = scores * sample.weights[:, None]
         value = float(sample.weights @ np.asarray(terms.log_mix, np.float64))
-        return value, weighted.sum(axis=0), weighted.T @ scores
+        with np.errstate(over="ignore", invalid="ignore"):
+            return value, weighted.sum(axis=0), weighted.T @ scores
 
     value, grad, info = evaluate(flat)
     damping, count = _DAMPING, np.sum(sample.weights > 0)
@@ -74,7 +94,7 @@ def equal_mass_estimate(sample: Sample, params: PyTree) -> tuple[Float[np.ndarra
             damping *= _EASE
         else:
             damping *= _TIGHTEN
-    return flat, value
+    return flat
 
 
 def _first_leaf(supp: PyTree) -> Array:

@@ -129,6 +129,7 @@ def test_components_of_no_mass_to_speak_of_are_not_active(name):
         return solution.probs, (solution.gap, solution.stats["num_active"])
 
     change = directions()[0][3]
+
     @jax.jit
     def moving(log_lik):
         return jax.jvp(both, (log_lik,), (change,), has_aux=True)

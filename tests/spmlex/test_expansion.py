@@ -1,5 +1,7 @@
 """Gradient and Hessian as Newton's method takes them, against those of `profile_ll`."""
 
+from functools import cache
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -30,16 +32,32 @@ CASES = {
 }
 
 
+@cache
+def reference(case):
+    """Value, gradient and Hessian by `profile_ll`, which knows no chunks."""
+    data, groups, weights = CASES[case]
+    vector, rebuild = flatten(PROBLEM.model)
+    solver = default_mix_solver(vector.dtype)
+
+    def value(vector):
+        return profile_ll(
+            rebuild(vector), data, PROBLEM.supp, groups=groups, weights=weights, solver=solver
+        )[0]
+
+    derivatives = jax.jit(lambda x: (jax.grad(value)(x), jax.hessian(value)(x)))
+    return value(vector), *derivatives(vector)
+
+
 # Where a quick answer is wanted: one chunk, and without anything or with everything.
 slow = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "chunk", [32_768, pytest.param(100, marks=slow)], ids=["one chunk", "many chunks"]
-)
-@pytest.mark.parametrize(
     "case",
     ["plain", pytest.param("weights", marks=slow), pytest.param("groups", marks=slow), "both"],
+)
+@pytest.mark.parametrize(
+    "chunk", [32_768, pytest.param(100, marks=slow)], ids=["one chunk", "many chunks"]
 )
 def test_equals_the_derivatives_of_profile_ll(case, chunk, monkeypatch):
     # 60 units at 15 points: nine chunks of 100 entries or fewer, each of seven units, of which the
@@ -47,22 +65,15 @@ def test_equals_the_derivatives_of_profile_ll(case, chunk, monkeypatch):
     assert PROBLEM.supp.shape == (15,)
     monkeypatch.setattr(expansion, "_CHUNK", chunk)
     data, groups, weights = CASES[case]
-    vector, rebuild = flatten(PROBLEM.model)
     held = jax.tree.map(lambda _: None, PROBLEM.model)
-    solver = default_mix_solver(vector.dtype)
+    solver = default_mix_solver(jnp.dtype(float))
     problem = Problem(
         held, data, PROBLEM.supp, weights, as_groups(groups, len(GROUPS)), solver, None
     )
     # A function of its own, or the program compiled for the other size of chunks is found again.
     found = eqx.filter_jit(lambda model: problem.expand(model))(PROBLEM.model)
-
-    def value(vector):
-        return profile_ll(
-            rebuild(vector), data, PROBLEM.supp, groups=groups, weights=weights, solver=solver
-        )[0]
-
-    grad, hess = jax.jit(lambda x: (jax.grad(value)(x), jax.hessian(value)(x)))(vector)
+    value, grad, hess = reference(case)
     assert float(found.aux.gap) <= solver.gap_tol
-    np.testing.assert_allclose(found.f, value(vector), rtol=TOL)
+    np.testing.assert_allclose(found.f, value, rtol=TOL)
     np.testing.assert_allclose(found.grad, grad, atol=TOL * np.abs(grad).max())
     np.testing.assert_allclose(found.hess, hess, atol=TOL * np.abs(hess).max())

@@ -22,10 +22,11 @@ from .models import (
 )
 
 PROBLEMS = {
-    "factor": factor_problem(80, 20),
+    # Seven points with mass on 48: less than the smallest working set holds.
+    "factor": factor_problem(80, 48),
     "panel": panel_problem(1),
-    # 21 points with mass on 40: more than the 16 of the smallest working set.
-    "many active points": panel_problem(3, num_points=40, sd=0.15, two_types=False),
+    # More points with mass than the smallest working set holds, and than derivatives count on.
+    "many active points": panel_problem(3, num_units=120, num_points=60, sd=0.08, two_types=False),
     "level and slope": level_and_slope_problem(),
     "durations": duration_problem(),
     "impossible points": truncated_problem(),
@@ -54,9 +55,15 @@ def test_value_is_that_of_a_certified_optimum(name):
 
 def test_working_sets_of_both_sizes_are_in_use():
     # Premise of the parametrisation above, which else would leave a branch of the code out.
-    few = np.count_nonzero(profile_ll(*PROBLEMS["factor"])[1])
-    many = np.count_nonzero(profile_ll(*PROBLEMS["many active points"])[1])
-    assert few < 16 < many
+    from mixsqpx._mixsqp import _rungs
+    from mixsqpx.implicit import _sizes
+
+    for name, are_few in (("factor", True), ("many active points", False)):
+        num_active = np.count_nonzero(profile_ll(*PROBLEMS[name])[1])
+        shape = log_lik_of(PROBLEMS[name]).shape
+        for first, last in ([size for size, _ in _rungs(*shape)], _sizes(*shape)):
+            assert (num_active < first) == are_few
+            assert num_active < last == shape[1]
 
 
 def test_forward_mode_alone_is_refused():

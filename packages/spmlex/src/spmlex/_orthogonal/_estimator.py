@@ -12,7 +12,13 @@ from ._draws import check_outcomes
 from ._inference import LEAST_INFORMATION, information_shares
 from ._options import Orthogonal
 from ._result import OrthogonalResult
-from ._search import ridge_bias, sample_of, search_root, simulation_share
+from ._search import (
+    ridge_bias,
+    sample_of,
+    search_root,
+    sharp_distribution,
+    simulation_share,
+)
 
 
 def estimate(
@@ -44,14 +50,16 @@ def estimate(
     attempt = search_root(sample, params, key, options, names, max_steps)
     root, outcomes = attempt.root, attempt.outcomes
     moments, found = root.moments, sample.unravel(params, root.flat)
-    result, share, bias = RESULTS.no_root, np.nan, np.nan
+    result, share, bias, slope = RESULTS.no_root, np.nan, np.nan, moments.jacobian
     if moments.is_finite:
         share = float(information_shares(moments)[0][0])
     if root.found:
         result = RESULTS.successful if share >= LEAST_INFORMATION else RESULTS.no_information
-        inverse = np.linalg.pinv(moments.jacobian)
+        sharp = sharp_distribution(sample, found)
+        slope = outcomes.slope(found, moments, sharp)
+        inverse = np.linalg.pinv(slope)
         error = np.sqrt(np.diagonal(inverse @ moments.meat @ inverse.T))
-        moved = ridge_bias(sample, moments, outcomes, found, options.ridge)
+        moved = ridge_bias(moments, slope, outcomes, sharp, options.ridge)
         bias = float(np.max(np.abs(moved) / np.where(error > 0, error, 1.0)))
     return OrthogonalResult(
         model=eqx.combine(found, sample.held),
@@ -74,6 +82,7 @@ def estimate(
         sample=sample,
         outcomes=outcomes,
         moments=moments,
+        slope=slope,
     )
 
 

@@ -97,6 +97,7 @@ def functional(
     working: Float[np.ndarray, "m g"],
     labels: Int[np.ndarray, " n"],
     weights: Float[np.ndarray, " n"],
+    slope: Float[np.ndarray, "p p"],
     clusters: Int[np.ndarray, " n"] | None,
 ) -> tuple[Float[np.ndarray, " q"], Float[np.ndarray, " q"], Float[np.ndarray, " q"]]:
     """Σ_g share_g ∫ t_g dF_g, its standard errors and its bias bounds.
@@ -116,12 +117,12 @@ def functional(
         The estimates.
     working, labels, weights
         Of the moments.
-    clusters
-        Over which to sum before squaring.
+    slope, clusters
+        See `influence`.
     """
     moments = evaluate(flat)
     here = [_at(values(flat), moments, working, labels, weights, ridge) for ridge in RIDGES]
-    slopes = np.zeros((len(RIDGES), here[0].value.size, flat.size))
+    by_params = np.zeros((len(RIDGES), here[0].value.size, flat.size))
     errors = np.sqrt(np.diagonal(np.linalg.inv(moments.jacobian)) / weights.size)
     for k, error in enumerate(errors):
         ends = []
@@ -132,15 +133,15 @@ def functional(
             ends.append(
                 np.stack([_at(t, there, working, labels, weights, r).value for r in RIDGES])
             )
-        slopes[:, :, k] = (ends[1] - ends[0]) / (2 * _DIFFERENCE * error)
-    of_params, leverage = influence(moments, clusters)
+        by_params[:, :, k] = (ends[1] - ends[0]) / (2 * _DIFFERENCE * error)
+    of_params, leverage = influence(moments, slope, clusters)
     std_errors, bounds = [], []
-    for at, slope in zip(here, slopes, strict=True):
+    for at, moves in zip(here, by_params, strict=True):
         adds = at.adds
         if clusters is not None:
             adds = np.zeros((of_params.shape[0], adds.shape[1]))
             np.add.at(adds, clusters, at.adds)
-        total = adds + of_params @ slope.T
+        total = adds + of_params @ moves.T
         std_errors.append(np.sqrt(np.diagonal(jackknifed(total, leverage))))
         bounds.append(np.abs(at.residuals).max(axis=(0, 1)))
     lengths = np.array(

@@ -94,14 +94,23 @@ def check_information(moments: Moments, names: tuple[str, ...]) -> None:
 
 
 def influence(
-    moments: Moments, clusters: Int[np.ndarray, " n"] | None
+    moments: Moments, slope: Float[np.ndarray, "p p"], clusters: Int[np.ndarray, " n"] | None
 ) -> tuple[Float[np.ndarray, "c p"], Float[np.ndarray, " c"]]:
     """What each unit or cluster adds to the estimates, and its leverage.
 
     The leverages sum to the number of parameters. Without a unit of leverage h the estimates are
     off by its influence over 1 - h.
+
+    Parameters
+    ----------
+    moments : Moments
+        At the estimates.
+    slope : Float[np.ndarray, "p p"]
+        Minus the derivative of their mean; see `Outcomes.slope`.
+    clusters : Int[np.ndarray, "n"] or None
+        Over which to sum.
     """
-    inverse = np.linalg.inv(moments.jacobian)
+    inverse = np.linalg.inv(slope)
     total = moments.weighted
     if clusters is not None:
         summed = np.zeros((clusters.max() + 1, total.shape[1]))
@@ -124,17 +133,18 @@ def jackknifed(
 
 
 def covariance(
-    moments: Moments, clusters: Int[np.ndarray, " n"] | None
+    moments: Moments, slope: Float[np.ndarray, "p p"], clusters: Int[np.ndarray, " n"] | None
 ) -> Float[np.ndarray, "p p"]:
     """Of the estimates: that of sampling, and that of the draws."""
-    inverse = np.linalg.inv(moments.jacobian)
-    sampled = jackknifed(*influence(moments, clusters))
+    inverse = np.linalg.inv(slope)
+    sampled = jackknifed(*influence(moments, slope, clusters))
     return sampled + inverse @ moments.simulation @ inverse.T
 
 
 def score_statistic(
     evaluate: Callable[[np.ndarray], Moments],
     estimate: Root,
+    slope: Float[np.ndarray, "p p"],
     index: int,
     value: float,
     clusters: Int[np.ndarray, " n"] | None,
@@ -143,7 +153,7 @@ def score_statistic(
 ) -> tuple[float, bool]:
     """The C(α) statistic of one parameter, the others where their scores are zero.
 
-    The efficient score of the parameter is its entry of J⁻¹ψ.
+    The efficient score of the parameter is its entry of A⁻¹ψ, A the slope.
 
     Parameters
     ----------
@@ -151,6 +161,8 @@ def score_statistic(
         Moments at a parameter.
     estimate : Root
         The unrestricted one.
+    slope
+        Minus the derivative of the mean at the estimate.
     index, value
         Which parameter, and its hypothetical value.
     clusters
@@ -185,8 +197,8 @@ def score_statistic(
         moments = evaluate(np.insert(root.flat, index, value))
     else:
         moments, found = evaluate(np.array([value])), True
-    influences, leverage = influence(moments, clusters)
-    drawn = np.linalg.inv(moments.jacobian)
+    influences, leverage = influence(moments, slope, clusters)
+    drawn = np.linalg.inv(slope)
     variance = jackknifed(influences[:, index : index + 1], leverage)[0, 0]
     variance += (drawn @ moments.simulation @ drawn.T)[index, index]
     return float(influences[:, index].sum() / np.sqrt(variance)), found

@@ -267,6 +267,24 @@ class Outcomes:
             ratios=data.ratios,
         )
 
+    def slope(
+        self, params: PyTree, moments: Moments, truth: Float[np.ndarray, "m g"]
+    ) -> Float[np.ndarray, "p p"]:
+        """Minus the derivative of the mean of ψ if outcomes have some distribution F, not F̃.
+
+        E_{θ,F} ψ_θ = 0 for all θ, so that it is E_{θ,F}[ψ s_Fᵀ], which is linear in F. Only where
+        F = F̃ is it J.
+        """
+        sample, total = self._block, np.zeros(moments.jacobian.shape)
+        slopes = jnp.asarray(moments.slopes, moments.ratios.dtype)
+        for rows, log_q in zip(*self.blocks()[:2], strict=True):
+            terms = sample.terms(params, rows, self.working)
+            true = sample.terms(params, rows, truth)
+            parts = sample.weights * np.exp(np.asarray(true.log_mix) - np.asarray(log_q))
+            psi = np.asarray(residuals(terms, slopes, sample.labels), np.float64)
+            total += (psi * parts[:, None]).T @ np.asarray(true.scores, np.float64)
+        return total
+
     def _simulation(
         self, blocks: list[Sums], slopes: np.ndarray, leverage: list[np.ndarray]
     ) -> Float[np.ndarray, "p p"]:

@@ -65,6 +65,9 @@ class OrthogonalResult(eqx.Module):
         in any direction; `ridge_bias`, the largest move of an estimate by the ridge, in standard
         errors.
     options : Orthogonal
+    sample, outcomes, moments, slope
+        What the moments are of, the outcomes over which expectations are, the moments at the
+        estimates, and minus the derivative of their mean.
     """
 
     model: Any
@@ -79,6 +82,7 @@ class OrthogonalResult(eqx.Module):
     sample: Sample
     outcomes: Outcomes
     moments: Moments
+    slope: Float[np.ndarray, "p p"]
 
     @property
     def param_names(self) -> tuple[str, ...]:
@@ -102,8 +106,9 @@ class OrthogonalResult(eqx.Module):
     def cov(self, clusters: Int[ArrayLike, " n"] | None = None) -> Float[np.ndarray, "p p"]:
         """Covariance of the estimates.
 
-        J⁻¹ V J⁻¹, V of what leaving out each unit, or each cluster, does to the mean orthogonal
-        score, and the part of the draws on top. It is valid where the model of the outcomes is
+        A⁻¹ V A⁻ᵀ, V of what leaving out each unit, or each cluster, does to the mean orthogonal
+        score, A = E[ψ s_Fᵀ] under a sharp estimate F of the distribution, in which it is linear;
+        and the part of the draws on top. It is valid where the model of the outcomes is
         right, whatever the distribution is; weights are those of a sampling design, so that their
         scale does not matter.
 
@@ -128,7 +133,7 @@ class OrthogonalResult(eqx.Module):
             If no root was found.
         """
         self._check()
-        return covariance(self.moments, self._clusters(clusters))
+        return covariance(self.moments, self.slope, self._clusters(clusters))
 
     def std_errors(self, clusters: Int[ArrayLike, " n"] | None = None) -> Float[np.ndarray, " p"]:
         """Standard errors: square roots of the diagonal of `cov`."""
@@ -326,6 +331,7 @@ class OrthogonalResult(eqx.Module):
             self.outcomes.working,
             np.asarray(self.sample.labels),
             self.sample.weights,
+            self.slope,
             self._clusters(clusters),
         )
         return Functional(*(x.reshape(shape[0]) for x in found))
@@ -370,7 +376,7 @@ class OrthogonalResult(eqx.Module):
         # Far less than what rounds the ends of an interval.
         tol = max(1e-4, root_tol(ravel_pytree(self.params)[0].dtype))
         return lambda value: score_statistic(
-            self._evaluate, root, index, value, labels, tol, _MAX_STEPS
+            self._evaluate, root, self.slope, index, value, labels, tol, _MAX_STEPS
         )
 
 

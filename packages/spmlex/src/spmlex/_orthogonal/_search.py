@@ -171,14 +171,22 @@ def simulation_share(moments: Moments) -> float:
     return float(np.sqrt(np.max(drawn / np.where(sampled > 0, sampled, 1.0))))
 
 
+def sharp_distribution(sample: Sample, params: PyTree) -> Float[np.ndarray, "m g"]:
+    """An estimate of the distribution: for what is linear in it, and does not see its noise."""
+    return working_distribution(sample, params, _SHARP_STEPS)
+
+
 def ridge_bias(
-    sample: Sample, moments: Moments, outcomes: Outcomes, params: PyTree, ridge: float
+    moments: Moments,
+    slope: Float[np.ndarray, "p p"],
+    outcomes: Outcomes,
+    sharp: Float[np.ndarray, "m g"],
+    ridge: float,
 ) -> Float[np.ndarray, " p"]:
-    """What the ridge moves the estimate by, if the distribution is a sharp estimate of it.
+    """What the ridge moves the estimate by, if the distribution is the sharp one.
 
     E ψ = κ Σ_q F(q) Γ_q/√F̃_q under a distribution F: exact, whatever F is.
     """
-    sharp = working_distribution(sample, params, _SHARP_STEPS)
     left = sharp / np.sqrt(outcomes.working)
     mean = ridge * np.einsum("mg,gmp,g->p", left, moments.slopes, moments.shares)
-    return np.linalg.pinv(moments.jacobian) @ mean
+    return np.linalg.pinv(slope) @ mean

@@ -9,7 +9,9 @@ from .._solution import RESULTS
 from .._summary import coefficient_table, number
 from .._table import Row, Table
 from ._inference import covariance
-from ._search import solve_again
+from ._moments import Outcomes
+from ._root import Root
+from ._search import sharp_distribution, solve_again
 from ._working import working_distribution
 
 # Beside the result's own: what a table of sensitivity shows.
@@ -76,13 +78,11 @@ def sensitivity_table(result: Any) -> Table:
     flat = result.estimates.astype(np.float64)
     columns: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-    def add(label: str, outcomes: Any, ridge: float) -> None:
+    def add(label: str, outcomes: Outcomes, ridge: float) -> None:
         root = solve_again(result.sample, result.params, flat, outcomes, ridge, _MAX_STEPS)
         missing = np.full(flat.size, np.nan)
         columns[label] = (
-            (root.flat, np.sqrt(np.diagonal(covariance(root.moments, None))))
-            if root.found
-            else (missing, missing)
+            (root.flat, _errors(result, root, outcomes)) if root.found else (missing, missing)
         )
 
     add("as reported", outcomes, options.ridge)
@@ -111,3 +111,9 @@ def sensitivity_table(result: Any) -> Table:
         numbers=numbers,
         index=tuple(columns),
     )
+
+
+def _errors(result: Any, root: Root, outcomes: Outcomes) -> Float[np.ndarray, " p"]:
+    params = result.sample.unravel(result.params, root.flat)
+    slope = outcomes.slope(params, root.moments, sharp_distribution(result.sample, params))
+    return np.sqrt(np.diagonal(covariance(root.moments, slope, None)))

@@ -292,9 +292,9 @@ def test_averages_are_moments_of_the_outcomes():
     assert found.stats["ridge_bias"] <= 0.05
     values = {
         "mean": lambda model, data, supp: supp,
-        "share": lambda model, data, supp: (supp > 0) * 1.0,
-        "effect": lambda model, data, supp: (
-            jax.nn.sigmoid(data["x"][:, 0] @ model.beta + supp[None, :].T).T
+        "share": lambda model, data, supp: jnp.where(supp > 0, 1.0, 0.0),
+        "effect": lambda model, data, supp: jax.nn.sigmoid(
+            (data["x"][:, 0] @ model.beta)[:, None] + supp[None, :]
         ),
     }
     for name, function in values.items():

@@ -8,8 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
-from .._model import leaf_name
-
 # A drawn mean that is zero in expectation is further than this many standard errors from it with
 # a probability of 1e-11 if it is normal, which skewed scores of a thousand draws are not quite.
 _TOO_FAR = 7.0
@@ -121,7 +119,9 @@ def _check_like(rows: PyTree, data: PyTree, method: str) -> None:
     wanted = jax.tree_util.tree_leaves_with_path(data)
     found = jax.tree_util.tree_leaves_with_path(rows)
     if [path for path, _ in wanted] != [path for path, _ in found]:
-        names = [[leaf_name(path) for path, _ in tree] for tree in (found, wanted)]
+        names = [
+            [f"data{jax.tree_util.keystr(path)}" for path, _ in tree] for tree in (found, wanted)
+        ]
         raise ValueError(
             f"`{method}` of the model must return what `data` is, covariates included, with new "
             f"outcomes in it. It returned {names[0]}, and `data` has {names[1]}."
@@ -130,8 +130,15 @@ def _check_like(rows: PyTree, data: PyTree, method: str) -> None:
         if eqx.is_array(old) and jnp.shape(new) != old.shape:
             raise ValueError(
                 f"`{method}` of the model must return what `data` is, with new outcomes in it, but "
-                f"its `{leaf_name(path)}` has shape {jnp.shape(new)} where `data` has {old.shape}."
+                f"its `data{jax.tree_util.keystr(path)}` has shape {_of_units(jnp.shape(new), old)}"
+                f" where `data` has {_of_units(old.shape, old)}, n the number of units."
             )
+
+
+def _of_units(shape: tuple[int, ...], like: Array) -> str:
+    """A shape as a user thinks of it, who does not know how many units are drawn at once."""
+    axes = ["n" if k == 0 and size == like.shape[0] else str(size) for k, size in enumerate(shape)]
+    return f"({', '.join(axes)})"
 
 
 def check_draws(

@@ -145,7 +145,7 @@ def test_free_holds_the_rest(factor):
         (
             NoData,
             ValueError,
-            r"`sample` of the model must return what `data` is.*shape \(n, 1\) where `data` has \(n, 3\)",
+            r"`sample` of the model.*shape \(n, 1\) where `data` has \(n, 3\)",
         ),
         (FactorModel, TypeError, r"`FactorModel` does not say.*`sample\(key, data, latent\)`"),
     ],

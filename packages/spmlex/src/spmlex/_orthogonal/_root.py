@@ -10,16 +10,17 @@ from ._moments import Moments
 
 # A step is at most this many standard errors of the working likelihood long, over √n.
 _LONGEST = 2.0
-# Deuflhard's natural monotonicity: a step must bring the next Newton step down by this part of what
-# it promises, and is shortened so many times.
+# A step must bring the norm of the mean down by this part of what it promises, and is shortened so
+# many times.
 _DECREASE = 0.25
 _SHORTEN, _MAX_SHORTENED = 3.0, 5
 # Secants that are nearly parallel are not told apart.
 _SECANT_CUTOFF = 1e-3
 # Step of the differences, in units in which the information is one.
 _DIFFERENCE = 1e-5
-# Draws are reweighted as long as this part of them still counts.
-_LEAST_OVERLAP = 0.1
+# Draws are reweighted as long as this part of them still counts; below the former no step is taken,
+# and below the latter none is looked for.
+_LEAST_OVERLAP, _FAIR_OVERLAP = 0.2, 0.5
 
 
 class Root(NamedTuple):
@@ -52,8 +53,8 @@ def find_root(
     """Newton steps with J, corrected by the secants of the steps before (Anderson, 1965).
 
     J is the expected Jacobian; the secants teach what the sample adds to it, and where they do not
-    lead on, differences replace it. Steps are shortened until they bring the next Newton step down
-    (Deuflhard, 2011, section 3.1).
+    lead on, differences replace it. Steps are shortened until they bring the mean down, measured in
+    its own standard errors. The search ends, too, where few of the draws still count.
 
     Parameters
     ----------
@@ -74,19 +75,22 @@ def find_root(
             break
         if moments.norm <= tol:
             return Root(flat, moments, True, count)
+        if moments.overlap < _FAIR_OVERLAP:
+            break
         scale = _scale(moments)
         matrix = _with_secants(
             moments.jacobian if differenced is None else differenced, steps, changes, scale
         )
         step = np.linalg.lstsq(matrix, moments.mean, rcond=None)[0]
         length = min(1.0, _LONGEST / max(float(np.max(np.abs(scale * step))), 1e-300))
-        before = np.linalg.norm(scale * step)
+        metric = np.linalg.pinv(moments.meat)
+        before = moments.mean @ metric @ moments.mean
         for _ in range(_MAX_SHORTENED):
             trial = evaluate(flat + length * step)
             count += 1
             if trial.is_finite and trial.overlap >= _LEAST_OVERLAP:
-                ahead = np.linalg.lstsq(matrix, trial.mean, rcond=None)[0]
-                if np.linalg.norm(scale * ahead) <= (1 - _DECREASE * length) * before:
+                after = trial.mean @ metric @ trial.mean
+                if after <= (1 - _DECREASE * length) ** 2 * before:
                     break
             length /= _SHORTEN
         else:

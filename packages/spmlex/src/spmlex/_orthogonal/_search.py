@@ -13,14 +13,14 @@ from .._search import Problem
 from ._moments import FIRST_BLOCKS, Moments, Outcomes, Sample
 from ._options import Orthogonal
 from ._root import Root, find_root
-from ._working import first_estimate, working_distribution
+from ._working import choose_steps, first_estimate, working_distribution
 
 # The norm of the mean at which a root is one, in standard errors: as far as rounding lets it.
 _TOL_DOUBLE, _TOL_SINGLE = 1e-6, 1e-2
 # While the working distribution is still to be chosen anew, it need not be better than this.
 _LOOSE_TOL = 0.1
 # Draws are made anew at the root until this part of them counts there.
-_OVERLAP, _MAX_ROUNDS = 0.9, 6
+_OVERLAP, _MAX_ROUNDS = 0.9, 12
 # EM steps after which a distribution has most of the features that the data show.
 _SHARP_STEPS = 200
 
@@ -34,12 +34,15 @@ class Attempt(NamedTuple):
         Where it ended.
     outcomes : Outcomes
         Over which its expectations are.
+    em_steps : int
+        To the working distribution.
     num_evaluations : int
         Of the moments, over all rounds.
     """
 
     root: Root
     outcomes: Outcomes
+    em_steps: int
     num_evaluations: int
 
 
@@ -68,7 +71,7 @@ def search_root(
     """Search from an estimate of its own, and where that leads nowhere from `params`."""
     given = np.asarray(ravel_pytree(params)[0], np.float64)
     best: Attempt | None = None
-    for flat in (first_estimate(sample, params, options.em_steps), given):
+    for flat in (first_estimate(sample, params), given):
         attempt = _from(sample, params, flat, key, options, names, max_steps)
         if best is None or _rank(attempt) < _rank(best):
             best = attempt
@@ -119,7 +122,8 @@ def _from(
     round_ = 0
     while True:
         here = sample.unravel(params, flat)
-        working = working_distribution(sample, here, options.em_steps)
+        steps = choose_steps(sample, here) if options.em_steps is None else options.em_steps
+        working = working_distribution(sample, here, steps)
         outcomes = Outcomes(sample, here, working, jax.random.fold_in(key, round_), names)
         if round_ == 0:
             outcomes.check()
@@ -138,7 +142,7 @@ def _from(
         stuck = not root.found and root.moments.overlap >= _OVERLAP
         round_ += 1
         if settled or stuck or round_ == _MAX_ROUNDS:
-            return Attempt(root, outcomes, count)
+            return Attempt(root, outcomes, steps, count)
         flat = root.flat
 
 

@@ -13,6 +13,9 @@ from ._rows import em_steps
 # The start is good enough where the mean score is below this many standard errors: it is off by
 # more, as the masses are not equal.
 _START_TOL = 1.0
+_FIRST_STEPS = 3
+# Of the cross-validation of their number.
+_FOLDS, MOST_STEPS = 5, 20
 # Working distributions that the start is improved under.
 _ROUNDS = 2
 _MAX_START_STEPS = 200
@@ -55,7 +58,7 @@ def first_estimate(sample: Sample, params: PyTree, num_steps: int) -> Float[np.n
     for k in range(_ROUNDS + 1):
         flat = _maximise(sample, params, flat, working)
         if k < _ROUNDS:
-            working = working_distribution(sample, sample.unravel(params, flat), num_steps)
+            working = working_distribution(sample, sample.unravel(params, flat), _FIRST_STEPS)
     return flat
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from ._covariance import check_kind, critical_value, std_errors, unit_weights
 from ._grid import grid_notes
 from ._information import aic, bic, num_free
+from ._model import constant_notes
 from ._solution import RESULTS
 from ._table import Row, Table
 
@@ -56,7 +57,7 @@ def summary(
     std_errs, reason = _std_errors(result, kind, clusters)
     numbers: dict[str | tuple[str, str], np.ndarray] = {ESTIMATE: estimates}
     header = _header(result)
-    notes = grid_notes(result) + _weight_notes(result, kind)
+    notes = grid_notes(result) + _weight_notes(result, kind) + constant_notes(result)
     if std_errs is None:
         header.append(("Standard errors", "none"))
         notes.append(f"No standard errors: {reason}")

@@ -1,12 +1,13 @@
 """What a new user does first, and what is said then: each message leads to what is meant."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 from jax.scipy.stats import norm, poisson
 
-from spmlex import RESULTS, FunctionModel, fit, profile_ll
+from spmlex import RESULTS, FunctionModel, fit, fit_multistart, profile_ll
 
 from .helpers import raises
 
@@ -126,3 +127,55 @@ def test_a_density_in_place_of_its_logarithm():
         return jnp.log(density(params, data, supp))
 
     fit(model(logarithm), outcomes, SUPP)
+
+
+def test_leaves_that_are_held_because_of_their_type():
+    def shifted(params, data, supp):
+        index = supp[None, :, None] + params["beta"] * data["x"][:, None, :]
+        index = params["scale"] * index + params["shift"]
+        return jnp.sum(poisson.logpmf(data["y"][:, None, :], jnp.exp(index)), axis=-1)
+
+    params = {"beta": jnp.array(0.1), "scale": 1.0, "shift": jnp.array(0, jnp.int32)}
+    with jax.numpy_dtype_promotion("standard"):  # as users have it
+        result = fit(FunctionModel(params, shifted), {"x": X, "y": COUNTS}, SUPP)
+        words = " ".join(str(result).split())
+    assert result.param_names == ("beta",)
+    assert "Not estimated: `scale`, which is a float, `shift`, which is an array of int32." in words
+    assert "Floating-point arrays alone are" in words
+    assert "Not estimated" not in str(fit(model(counts), {"x": X, "y": COUNTS}, SUPP))
+
+
+def test_latex_of_a_paper():
+    result = fit(model(counts), {"x": X, "y": COUNTS}, SUPP)
+    latex = result.summary().to_latex()
+    assert "Log-likelihood" in latex
+    for diagnostic in ("Optimality gap", "Gradient norm", "Iterations", "Converged"):
+        assert diagnostic not in latex
+        assert diagnostic in str(result)
+    cut = fit(model(counts), {"x": X, "y": COUNTS}, SUPP, max_steps=1, throw=False)
+    assert "Converged & NO" in cut.summary().to_latex()
+    assert "Gradient norm" in cut.summary().to_latex()
+
+
+def test_different_optima_are_shown_side_by_side():
+    def bumps(theta, data, supp):
+        """Maxima near 0, 3, 6, …, each higher than the one before."""
+        value = (
+            0.1 * theta["at"] + jnp.cos(2 * jnp.pi * theta["at"] / 3) - 0.1 * theta["other"] ** 2
+        )
+        return value + 0.0 * data[:, None] * supp[None, :]
+
+    starts = [
+        FunctionModel({"at": jnp.array(at), "other": jnp.array(0.1)}, bumps)
+        for at in (0.1, 3.1, 2.9, 6.1, 9.1, 12.1, 15.1)
+    ]
+    found = fit_multistart(starts, jnp.zeros(20), jnp.arange(2.0))
+    assert found.num_successful == 7
+    lines = [line.split() for line in str(found).splitlines()]
+    # The best first, two starts at one optimum once, and five at most.
+    heading = next(k for k, line in enumerate(lines) if line[:1] == ["start"])
+    assert lines[heading] == [word for k in "65431" for word in ("start", k)]
+    expected = [f"{found.fits[k].estimates[0]:.6f}" for k in (6, 5, 4, 3, 1)]
+    assert lines[heading + 1] == ["at", *expected]
+    assert lines[heading + 2][0] == "other"
+    assert lines[heading + 3] == ["and", "1", "more,", "in", "`fits`"]

@@ -179,7 +179,9 @@ def test_a_coarse_grid_is_noted(monkeypatch):
     monkeypatch.setattr("spmlex._grid.COARSE", 0.01)
     table = summary(fitted())
     assert any("The grid is coarse for this fit" in note for note in table.notes)
-    assert f"could add up to {gain:.2g} to the mean" in " ".join(str(table).split())
+    # In nats of the whole, as for a short grid: 200 units.
+    words = f"could add up to {200 * gain:.3g} to the log-likelihood."
+    assert words in " ".join(str(table).split())
     assert list(table.numbers)[1] == "std. err."
 
 

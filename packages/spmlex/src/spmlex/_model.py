@@ -1,13 +1,18 @@
 """Models, data and support: their arrays, their lengths, and the call of `lclk`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from ._function_model import FunctionModel
+
+if TYPE_CHECKING:
+    from ._result import FitResult
 
 
 def as_arrays(tree: PyTree, name: str = "") -> PyTree:
@@ -213,6 +218,22 @@ def leaf_name(path: Any) -> str:
         is_word = isinstance(word, str) and not set(word) & set(".[]")
         name += f".{word}" if is_word else jax.tree_util.keystr((key,))
     return name.lstrip(".") or "model"
+
+
+def constant_notes(result: "FitResult") -> list[str]:
+    """What was held because of its type, where a user may have meant to estimate it."""
+    model, held = result.problem.held, []
+    model = model.params if isinstance(model, FunctionModel) else model
+    for path, leaf in jax.tree_util.tree_leaves_with_path(model):
+        is_number = isinstance(leaf, int | float) and not isinstance(leaf, bool)
+        is_count = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.integer)
+        if is_number or is_count:
+            held.append(f"`{leaf_name(path)}`, which is {_describe(leaf)}")
+    if not held:
+        return []
+    return [
+        f"Not estimated: {', '.join(held)}. Floating-point arrays alone are: `jnp.asarray(1.0)`."
+    ]
 
 
 def _describe(leaf: Any) -> str:

@@ -6,6 +6,10 @@ import numpy as np
 from ._result import FitResult
 from ._scores import total_weight
 from ._solution import RESULTS
+from ._summary import number
+
+# Optima whose estimates are shown side by side.
+_MOST_SHOWN = 5
 
 
 class MultistartResult(eqx.Module):
@@ -69,7 +73,22 @@ class MultistartResult(eqx.Module):
         failed = len(self.fits) - self.num_successful
         if failed:
             lines += [f"{'no estimate':>20}{'':>18}{failed:>20}"]
-        return "\n".join([*lines, rule, "", str(self.best)])
+        lines += [rule, *self._side_by_side([fit for fit, _ in optima]), "", str(self.best)]
+        return "\n".join(lines)
+
+    def _side_by_side(self, optima: list[FitResult]) -> list[str]:
+        """The estimates of different optima, the best first, named by a start that ended there."""
+        if len(optima) < 2:
+            return []
+        shown = optima[:_MOST_SHOWN]
+        starts = [next(k for k, fit in enumerate(self.fits) if fit is one) for one in shown]
+        names = shown[0].param_names
+        width = max(map(len, names)) + 2
+        lines = [" " * width + "".join(f"{f'start {k}':>14}" for k in starts)]
+        for name, *row in zip(names, *(fit.estimates for fit in shown), strict=True):
+            lines.append(f"{name:<{width}}" + "".join(f"{number(x):>14}" for x in row))
+        rest = len(optima) - len(shown)
+        return [*lines, *([f"and {rest} more, in `fits`"] if rest else [])]
 
 
 def _rank(fit: FitResult) -> tuple[bool, float]:

@@ -102,11 +102,11 @@ class FitResult(eqx.Module):
     def summary(
         self,
         *,
-        kind: str = "hessian",
+        kind: str | None = None,
         clusters: Int[ArrayLike, " n"] | None = None,
         level: float = 0.95,
     ) -> Table:
-        """Table of estimates, standard errors, z, p and intervals; see `spmlex.summary`."""
+        """Table of estimates and standard errors; see `spmlex.summary`."""
         return _summary.summary(self, kind=kind, clusters=clusters, level=level)
 
     def save(self, path: str | os.PathLike[str]) -> None:

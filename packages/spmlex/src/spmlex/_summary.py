@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from ._covariance import check_kind, critical_value, std_errors, unit_weights
 from ._grid import grid_notes
 from ._information import aic, bic, num_free
+from ._model import constant_notes
 from ._solution import RESULTS
 from ._table import Row, Table
 
@@ -23,21 +24,24 @@ ESTIMATE, STD_ERR = "estimate", "std. err."
 def summary(
     result: "FitResult",
     *,
-    kind: str = "hessian",
+    kind: str | None = None,
     clusters: Int[ArrayLike, " n"] | None = None,
     level: float = 0.95,
 ) -> Table:
-    """Table of a fit: estimates, standard errors, z, p, and confidence intervals.
+    """Table of a fit: estimates and standard errors; with a `kind` z, p, and intervals, too.
 
     z is the estimate over its standard error, p the probability that a standard normal variable is
-    further from zero, and the intervals are symmetric. Where the covariance cannot be had, the
+    further from zero, and the intervals are symmetric: what they are worth depends on the
+    distribution, so that they are shown when asked for. Where the covariance cannot be had, the
     table has the estimates alone and says why.
 
     Parameters
     ----------
     result : FitResult
-    kind, clusters
-        Of the covariance; see `covariance`.
+    kind : {"hessian", "opg", "robust", "cluster"}, optional
+        Of the covariance; see `covariance`. By default `"hessian"`, and no intervals.
+    clusters
+        See `covariance`.
     level : float
         Of the confidence intervals.
 
@@ -52,18 +56,32 @@ def summary(
         For a `level` outside (0, 1), and an unknown `kind`.
     """
     critical_value(level)
+    with_intervals, kind = kind is not None, kind or "hessian"
     std_errs, reason = _std_errors(result, kind, clusters)
-    notes = grid_notes(result) + _weight_notes(result, kind)
+    notes = grid_notes(result) + _weight_notes(result, kind) + constant_notes(result)
     if std_errs is None:
         notes.append(f"No standard errors: {reason}")
+    else:
+        notes.append(_worth(result))
     return coefficient_table(
         "Profile likelihood estimates",
         [*_header(result), ("Standard errors", "none" if std_errs is None else kind)],
         result.param_names,
         result.estimates.astype(np.float64),
         std_errs,
-        level,
+        level if with_intervals else None,
         notes,
+    )
+
+
+def _worth(result: "FitResult") -> str:
+    """What standard errors of the profile likelihood are worth, and what to do."""
+    model = result.model
+    drawn = any(callable(getattr(model, name, None)) for name in ("sample", "all_outcomes"))
+    way = "take" if drawn else "add `sample(key, data, latent)` to the model and take"
+    return (
+        "These standard errors are too small where the distribution is continuous or regressors do "
+        f"not vary within units. For intervals that hold, {way} `result.orthogonal(key)`."
     )
 
 
@@ -73,18 +91,19 @@ def coefficient_table(
     names: tuple[str, ...],
     estimates: Float[np.ndarray, " p"],
     std_errs: Float[np.ndarray, " p"] | None,
-    level: float,
+    level: float | None,
     notes: list[str],
 ) -> Table:
-    """Estimates, and with standard errors z, p and symmetric intervals beside them."""
-    times, tail = critical_value(level), (1 - level) / 2
+    """Estimates, standard errors, and with a level z, p and symmetric intervals."""
     numbers: dict[str | tuple[str, str], np.ndarray] = {ESTIMATE: estimates}
     if std_errs is not None:
+        numbers[STD_ERR] = std_errs
+    if std_errs is not None and level is not None:
+        times, tail = critical_value(level), (1 - level) / 2
         with np.errstate(divide="ignore", invalid="ignore"):
             z = estimates / std_errs
         half = times * std_errs
         numbers |= {
-            STD_ERR: std_errs,
             "z": z,
             "P>|z|": np.array([math.erfc(abs(value) / math.sqrt(2.0)) for value in z]),
             f"[{tail:.10g}": estimates - half,

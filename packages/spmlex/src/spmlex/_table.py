@@ -35,6 +35,8 @@ _LATEX |= {
     for char, name in zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ", _GREEK.split(), strict=True)
 }
 _LATEX |= {"₀₁₂₃₄₅₆₇₈₉"[digit]: f"$_{digit}$" for digit in range(10)}
+# What a paper does not report of a search that converged.
+_DIAGNOSTICS = ("Optimality gap", "Gradient norm", "Iterations", "Converged")
 _EXPONENT = re.compile(r"(-?\d+(?:\.\d+)?)e([+-]\d+)")
 
 # Borders in the colour of the text, so that they are seen on a light and on a dark page.
@@ -162,15 +164,18 @@ class Table(eqx.Module):
     def to_latex(self) -> str:
         r"""The table as a `tabular` for LaTeX with `\usepackage{booktabs}`.
 
-        What is said about the whole fit is a section below the estimates, and the notes are
-        comments, for the caption.
+        What is said about the whole fit is a section below the estimates, without the diagnostics
+        of a search that converged, and the notes are comments, for the caption.
         """
         num = len(self.columns)
         lines = [rf"\begin{{tabular}}{{l{'r' * num}}}", r"\toprule", _latex_row("", self.columns)]
         sections = list(self.sections)
-        if self.header:
+        header = self.header
+        if ("Converged", "yes") in header:
+            header = tuple(pair for pair in header if pair[0] not in _DIAGNOSTICS)
+        if header:
             blank = ("",) * (num - 1)
-            sections.append(tuple(Row(label, (value, *blank)) for label, value in self.header))
+            sections.append(tuple(Row(label, (value, *blank)) for label, value in header))
         for section in sections:
             lines += [r"\midrule", *(_latex_row(*row) for row in section)]
         lines += [r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in self.notes)]

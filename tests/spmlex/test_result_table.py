@@ -53,7 +53,7 @@ def rows_of(text):
 
 
 def test_numbers():
-    result, table = fitted(), summary(fitted())
+    result, table = fitted(), summary(fitted(), kind="hessian")
     assert table.index == NAMES == result.param_names
     names = ["estimate", "std. err.", "z", "P>|z|", "[0.025", "0.975]"]
     assert list(table.numbers) == names == list(table.columns)
@@ -68,7 +68,8 @@ def test_numbers():
 
 
 def test_text():
-    result, text = fitted(), str(fitted())
+    result = fitted()
+    text = str(summary(result, kind="hessian"))
     lines = text.splitlines()
     assert lines[0].strip() == "Profile likelihood estimates"
     width = len(lines[1])
@@ -95,9 +96,20 @@ def test_text():
     # As many decimals as are shown; the next one rounds within half a unit.
     half_units = np.array([5e-7, 5e-7, 5e-3, 5e-4, 5e-7, 5e-7]) * (1 + 1e-9)
     for k, row in enumerate(rows.values()):
-        exact = [column[k] for column in summary(result).numbers.values()]
+        exact = [column[k] for column in summary(result, kind="hessian").numbers.values()]
         assert np.all(np.abs(np.array(row, dtype=float) - exact) <= half_units)
-    assert repr(result.summary()) == text
+    assert repr(result.summary(kind="hessian")) == text
+
+
+def test_intervals_are_shown_when_asked_for():
+    """By default the table has standard errors, and says what they are worth."""
+    result = fitted()
+    table = summary(result)
+    assert table.columns == ("estimate", "std. err.")
+    np.testing.assert_array_equal(table.numbers["std. err."], result.std_errors())
+    assert "add `sample(key, data, latent)` to the model" in table.notes[-1]
+    assert str(result) == str(table)
+    assert table.notes[-1] == summary(result, kind="robust").notes[-1]
 
 
 def test_kind_and_level():
@@ -210,7 +222,7 @@ def _only_within(model, data, supp):
 
 
 def test_headings_of_levels():
-    columns = fitted().summary(level=0.99999).columns
+    columns = fitted().summary(kind="hessian", level=0.99999).columns
     assert columns[-2:] == ("[5e-06", "0.999995]")
 
 
@@ -252,7 +264,7 @@ def test_latex():
         assert not line.startswith("[")
     assert latex.count("{") == latex.count("}")
     assert f"${fitted().loglik:.3f}$" in latex
-    single = summary(fitted()).to_latex()
+    single = summary(fitted(), kind="hessian").to_latex()
     assert r"P\textgreater{}\textbar{}z\textbar{}" in single
     assert rf"log\_std\_e{{[}}2{{]}} & ${fitted().estimates[4]:.6f}$ & " in single
     assert "Units & 200 &" in single

@@ -73,7 +73,6 @@ def estimate(
             "num_evaluations": attempt.num_evaluations,
             "num_draws": outcomes.num_draws,
             "exact": outcomes.exact,
-            "em_steps": attempt.em_steps,
             "simulation_share": simulation_share(moments),
             "overlap": moments.overlap,
             "information": share,

@@ -59,7 +59,7 @@ class OrthogonalResult(eqx.Module):
         How the search ended.
     stats : dict
         `num_evaluations` of the moments; `num_draws` of each unit, or how many outcomes it has if
-        they are listed; `exact`, which says which; `em_steps` to the working distribution;
+        they are listed; `exact`, which says which;
         `simulation_share`, the largest standard error from the draws over that from the sample;
         `overlap`, the part of the draws that counts; `information`, the least share of the
         information under a known distribution that is left in any direction; `ridge_bias`, the

@@ -1,7 +1,6 @@
 """What one set of outcomes, one row a unit, contributes to the moments."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -159,57 +158,14 @@ def em_steps(
 ) -> Float[Array, "m g"]:
     """The distribution of each group after some EM steps from equal masses."""
     log_lik = log_lik_of(eqx.combine(params, held), data, supp)
-    step, equal, _ = _em(log_lik, labels, num_groups)
-    return lax.fori_loop(0, num_steps, lambda _, probs: step(probs, weights), equal)
-
-
-@eqx.filter_jit
-def held_out(
-    params: PyTree,
-    held: PyTree,
-    data: PyTree,
-    supp: PyTree,
-    weights: Float[Array, "f n"],
-    left_out: Float[Array, "f n"],
-    labels: Int[Array, " n"],
-    num_groups: int,
-    num_steps: int,
-) -> Float[Array, " k"]:
-    """Log-likelihood of units left out, under the distribution after each number of EM steps.
-
-    Summed over the folds: `weights` of those that are in, and `left_out` of the others.
-    """
-    log_lik = log_lik_of(eqx.combine(params, held), data, supp)
-    step, equal, log_mix = _em(log_lik, labels, num_groups)
-
-    def of_fold(fold: tuple[Array, Array]) -> Array:
-        inside, outside = fold
-
-        def advance(probs: Array, _: None) -> tuple[Array, Array]:
-            probs = step(probs, inside)
-            values = jnp.where(outside > 0, outside * log_mix(probs), 0.0)
-            return probs, jnp.sum(values)
-
-        return lax.scan(advance, equal, None, length=num_steps)[1]
-
-    return jnp.sum(lax.map(of_fold, (weights, left_out)), axis=0)
-
-
-def _em(
-    log_lik: Float[Array, "n m"], labels: Int[Array, " n"], num_groups: int
-) -> tuple[Callable[[Array, Array], Array], Float[Array, "m g"], Callable[[Array], Array]]:
-    """An EM step on the units that have weight, equal masses, and the log density of each unit."""
-    shift = jnp.max(log_lik, axis=1, keepdims=True)
-    lik = jnp.exp(log_lik - shift)
+    lik = jnp.exp(log_lik - jnp.max(log_lik, axis=1, keepdims=True))
     own = labels[:, None] == jnp.arange(num_groups)[None, :]
+    shares = jnp.where(own, weights[:, None], 0.0)
 
-    def mix(probs: Array) -> Array:
-        return jnp.sum(jnp.where(own, product(lik, probs), 0.0), axis=1)
-
-    def step(probs: Array, weights: Array) -> Array:
-        shares = jnp.where(own, weights[:, None], 0.0)
-        probs = probs * product(lik.T, shares / mix(probs)[:, None])
+    def step(_: Any, probs: Array) -> Array:
+        mix = jnp.sum(jnp.where(own, product(lik, probs), 0.0), axis=1)
+        probs = probs * product(lik.T, shares / mix[:, None])
         return probs / jnp.sum(probs, axis=0, keepdims=True)
 
     equal = jnp.full((log_lik.shape[1], num_groups), 1.0 / log_lik.shape[1], log_lik.dtype)
-    return step, equal, lambda probs: jnp.log(mix(probs)) + shift[:, 0]
+    return lax.fori_loop(0, num_steps, step, equal)

@@ -13,7 +13,7 @@ from .._search import Problem
 from ._moments import FIRST_BLOCKS, Moments, Outcomes, Sample
 from ._options import Orthogonal
 from ._root import Root, find_root
-from ._working import choose_steps, first_estimate, working_distribution
+from ._working import first_estimate, working_distribution
 
 # The norm of the mean at which a root is one, in standard errors: as far as rounding lets it.
 _TOL_DOUBLE, _TOL_SINGLE = 1e-6, 1e-2
@@ -34,15 +34,12 @@ class Attempt(NamedTuple):
         Where it ended.
     outcomes : Outcomes
         Over which its expectations are.
-    em_steps : int
-        To the working distribution.
     num_evaluations : int
         Of the moments, over all rounds.
     """
 
     root: Root
     outcomes: Outcomes
-    em_steps: int
     num_evaluations: int
 
 
@@ -122,8 +119,7 @@ def _from(
     round_ = 0
     while True:
         here = sample.unravel(params, flat)
-        steps = choose_steps(sample, here) if options.em_steps is None else options.em_steps
-        working = working_distribution(sample, here, steps)
+        working = working_distribution(sample, here, options.em_steps)
         outcomes = Outcomes(sample, here, working, jax.random.fold_in(key, round_), names)
         if round_ == 0:
             outcomes.check()
@@ -142,7 +138,7 @@ def _from(
         stuck = not root.found and root.moments.overlap >= _OVERLAP
         round_ += 1
         if settled or stuck or round_ == _MAX_ROUNDS:
-            return Attempt(root, outcomes, steps, count)
+            return Attempt(root, outcomes, count)
         flat = root.flat
 
 

@@ -90,7 +90,7 @@ def sensitivity_table(result: Any) -> Table:
         if ridge != options.ridge:
             add(f"ridge {ridge:.0e}", outcomes, ridge)
     for num_steps in _EM_STEPS:
-        if num_steps != result.stats["em_steps"]:
+        if num_steps != options.em_steps:
             working = working_distribution(result.sample, result.params, num_steps)
             add(f"{num_steps} EM steps", outcomes.again(result.params, working), options.ridge)
     names = result.param_names

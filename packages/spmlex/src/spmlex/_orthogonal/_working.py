@@ -8,15 +8,13 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from ._moments import Sample
-from ._rows import em_steps, held_out
+from ._rows import em_steps
 
 # The start is good enough where the mean score is below this many standard errors: it is off by
 # more, as the masses are not equal.
 _START_TOL = 1.0
 # Working distributions that the start is improved under, and EM steps to them.
 _ROUNDS, _FIRST_STEPS = 2, 3
-# The number of EM steps is chosen among so many, by cross-validation.
-_FOLDS, _MOST_STEPS = 5, 20
 _MAX_START_STEPS = 200
 # Marquardt's damping: first value, factors after a good and a bad step, and where to give up.
 _DAMPING, _EASE, _TIGHTEN, _MOST_DAMPING = 1e-3, 0.2, 5.0, 1e12
@@ -42,34 +40,6 @@ def working_distribution(
         jnp.asarray(num_steps),
     )
     return np.maximum(np.asarray(found), np.finfo(found.dtype).tiny)
-
-
-def choose_steps(sample: Sample, params: PyTree) -> int:
-    """The number of EM steps after which units left out are the most probable, by five folds.
-
-    Folds are of neighbours in the order of the data, as these may belong together.
-    """
-    num_units, labels = sample.weights.size, np.asarray(sample.labels)
-    fold = np.arange(num_units) * _FOLDS // num_units
-    outside = (fold[None, :] == np.arange(_FOLDS)[:, None]) * sample.weights
-    inside = sample.weights[None, :] - outside
-    for g in range(sample.num_groups):
-        # A group that is all in one fold has no other units to step on.
-        empty = inside[:, labels == g].sum(axis=1) <= 0
-        inside[np.ix_(empty, labels == g)] = sample.weights[labels == g]
-    dtype = ravel_pytree(params)[0].dtype
-    values = held_out(
-        params,
-        sample.held,
-        sample.data,
-        sample.supp,
-        jnp.asarray(inside, dtype),
-        jnp.asarray(outside, dtype),
-        sample.labels,
-        sample.num_groups,
-        _MOST_STEPS,
-    )
-    return int(np.argmax(np.nan_to_num(np.asarray(values), nan=-np.inf))) + 1
 
 
 def first_estimate(sample: Sample, params: PyTree) -> Float[np.ndarray, " p"]:

@@ -35,3 +35,8 @@ def rung_for(wanted: Int[Array, ""], sizes: tuple[int, ...]) -> Int[Array, ""]:
     """
     most = eqxi.unvmap_max(wanted)
     return sum((most > size).astype(jnp.int32) for size in sizes[:-1]) + jnp.int32(0)
+
+
+def smallest_rung(wanted: int, sizes: tuple[int, ...]) -> int:
+    """`rung_for` of a known number."""
+    return sum(wanted > size for size in sizes[:-1])

@@ -1,5 +1,7 @@
 """Where mixSQP starts: subsamples of the rows, and a point for the coarsest of them."""
 
+from functools import lru_cache
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -12,13 +14,15 @@ from ._product import product
 # optimum is a good start, and a solve costs little beside one pass over the finer level.
 COARSENING = 16
 _COARSEST = 1000
+# The optimum of a sample of s rows leaves a gap of the order of (active components)/s on the whole.
+COARSE_GAP, COARSE_STEPS = 1e-3, 50
 # Components of the first iterate, and how much worse than more of them they may be, in nats.
 _NUM_START = 8
 _START_LOSS = 0.3
 # From there EM finds the bulk of the mass in fewer passes than quadratic programs would, and for
 # that a sample of some rows is as good as all.
 _EM_STEPS = 8
-_EM_ROWS = 2000
+_EM_ROWS, _EM_ROWS_ON_HOST = 2000, 500
 
 
 def rough_start(problem: MixProblem) -> Float[Array, " m"]:
@@ -27,17 +31,9 @@ def rough_start(problem: MixProblem) -> Float[Array, " m"]:
     On the fewest of 8, 32, 128, … with which the objective is about as low as with any number of
     them: narrow kernels need many.
     """
-    n, m = problem.shape
-    problem = every(max(n // _EM_ROWS, 1), problem)
-    count, starts = min(m, _NUM_START), []
-    while True:
-        start = np.zeros(m)
-        start[[j * (m - 1) // max(count - 1, 1) for j in range(count)]] = 1.0 / count
-        starts.append(start)
-        if count == m:
-            break
-        count = min(m, 4 * count)
-    starts = jnp.asarray(np.stack(starts), problem.lik.dtype)
+    problem = every(max(problem.shape[0] // _EM_ROWS, 1), problem)
+    starts = _spread(problem.shape[1])
+    starts = jnp.asarray(starts, problem.lik.dtype)
     tiny = float(jnp.finfo(starts.dtype).tiny)  # for a unit that a start does not explain
     mix_lik = jnp.maximum(product(starts, problem.lik), tiny)
     loss = product(-jnp.log(mix_lik), problem.weights)
@@ -47,6 +43,49 @@ def rough_start(problem: MixProblem) -> Float[Array, " m"]:
         return probs * (1.0 - problem.gradient(jnp.maximum(product(probs, problem.lik), tiny)))
 
     return lax.fori_loop(0, _EM_STEPS, step, starts[fewest])
+
+
+@lru_cache(maxsize=64)
+def _spread(num_components: int) -> np.ndarray:
+    """Equal proportions on 8, 32, 128, … components, and on all, a start a row."""
+    m = num_components
+    count, starts = min(m, _NUM_START), []
+    while True:
+        start = np.zeros(m)
+        start[[j * (m - 1) // max(count - 1, 1) for j in range(count)]] = 1.0 / count
+        starts.append(start)
+        if count == m:
+            break
+        count = min(m, 4 * count)
+    return np.stack(starts)
+
+
+def rough_start_on_host(
+    lik: Float[np.ndarray, "m n"], weights: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " m"]:
+    """`rough_start` from fewer rows, in NumPy: there is nothing to compile, and no BLAS to wait.
+
+    The first step of a solve makes up for what the fewer rows do not know.
+    """
+    stride = max(weights.size // _EM_ROWS_ON_HOST, 1)
+    lik, weights = lik[:, ::stride], weights[::stride]
+    total = np.sum(weights)
+    weights = weights / total if total > 0 else np.full(weights.shape, 1 / weights.size)
+    tiny = np.finfo(lik.dtype).tiny
+    starts = _spread(lik.shape[0])
+    losses = []
+    for start in starts:
+        mix_lik = np.sum(lik[start > 0], axis=0) * np.max(start)
+        losses.append(-np.sum(weights * np.log(np.maximum(mix_lik, tiny))))
+    start = starts[next(i for i, loss in enumerate(losses) if loss <= min(losses) + _START_LOSS)]
+    members = np.flatnonzero(start)
+    lik, mass = lik[members], start[members]
+    for _ in range(_EM_STEPS):
+        mix_lik = np.maximum(np.sum(mass[:, None] * lik, axis=0), tiny)
+        mass = mass * np.sum(lik * (weights / mix_lik), axis=1)
+    probs = np.zeros(start.size, lik.dtype)
+    probs[members] = mass / np.sum(mass)
+    return probs
 
 
 def num_levels(num_units: int) -> int:

@@ -1,0 +1,61 @@
+"""The few shapes that smaller problems are padded to, so that few programs are compiled.
+
+A unit of weight zero and a component of likelihood zero change nothing but the time.
+"""
+
+import math
+from bisect import bisect_left
+
+import numpy as np
+from jaxtyping import Float
+
+from ._blocks import is_large
+
+# Below a few thousand units a solve is so short that shapes may be far apart.
+_UNITS = (16, 64, 256, 1024, 2048, 3072, 4096)
+_COMPONENTS = (16, 40, 80, 104, 128)
+# Above these, that many shapes from one power of two to the next.
+_PER_DOUBLING = 8
+_ALIGNMENT = 64
+
+
+def padded_shape(num_units: int, num_components: int) -> tuple[int, int] | None:
+    """The shape that a problem is solved in; None if it is large, and solved in its own."""
+    if is_large(num_units, num_components):
+        return None
+    return _padded(num_units, _UNITS), _padded(num_components, _COMPONENTS)
+
+
+def _padded(size: int, first: tuple[int, ...]) -> int:
+    if size <= first[-1]:
+        return first[bisect_left(first, size)]
+    step = (1 << ((size - 1).bit_length() - 1)) // _PER_DOUBLING
+    return -(-size // step) * step
+
+
+def padded_by_component(
+    log_lik: Float[np.ndarray, "n m"], shape: tuple[int, int]
+) -> Float[np.ndarray, "wider longer"]:
+    """A matrix in the shape of a larger one, its rows the components."""
+    n, m = log_lik.shape
+    out = _aligned(shape[::-1], log_lik.dtype)
+    out[m:] = -np.inf
+    out[:m, n:] = 0.0
+    out[:m, :n] = log_lik.T
+    return out
+
+
+def padded(values: Float[np.ndarray, " k"], size: int) -> Float[np.ndarray, " longer"]:
+    """A vector with zeros after it."""
+    out = _aligned((size,), values.dtype)
+    out[: values.size] = values
+    out[values.size :] = 0.0
+    return out
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Memory that XLA on CPU takes as it is."""
+    num_bytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(num_bytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + num_bytes].view(dtype).reshape(shape)

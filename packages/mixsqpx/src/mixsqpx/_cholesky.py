@@ -12,7 +12,7 @@ import lineax as lx
 import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PyTree, UInt32
+from jaxtyping import Array, Float, Int, PyTree
 
 from ._product import product
 
@@ -66,8 +66,9 @@ def _solve(matrix: Float[Array, "k k"], vector: Float[Array, " k"]) -> Float[Arr
     k = vector.size
     index = np.arange(k + 1, dtype=np.uint32)
 
-    def eliminate(j: UInt32[Array, ""], system: Float[Array, "k k+1"]) -> Float[Array, "k k+1"]:
+    def eliminate(j: Int[Array, ""], system: Float[Array, "k k+1"]) -> Float[Array, "k k+1"]:
         """Row j of the factor, in place of that of the system."""
+        j = j.astype(jnp.uint32)  # an index without a sign needs no look at it
         above = lax.dynamic_index_in_dim(system, j, axis=1, keepdims=False)
         above = jnp.where(index[:k] < j, above, 0.0)
         row = lax.dynamic_index_in_dim(system, j, keepdims=False) - product(above, system)
@@ -75,16 +76,15 @@ def _solve(matrix: Float[Array, "k k"], vector: Float[Array, " k"]) -> Float[Arr
         row = jnp.where(index >= j, row / jnp.sqrt(pivot), 0.0)
         return lax.dynamic_update_index_in_dim(system, row, j, axis=0)
 
-    def substitute(i: UInt32[Array, ""], x: Float[Array, " k"]) -> Float[Array, " k"]:
+    def substitute(i: Int[Array, ""], x: Float[Array, " k"]) -> Float[Array, " k"]:
         """The unknown of row k - 1 - i, in place of the right-hand side."""
-        j = np.uint32(k - 1) - i
+        j = (k - 1 - i).astype(jnp.uint32)
         row = lax.dynamic_index_in_dim(upper, j, keepdims=False)[:k]
         known = jnp.sum(jnp.where(index[:k] > j, row * x, 0.0))
         rest = lax.dynamic_index_in_dim(x, j, keepdims=False) - known
         value = rest / lax.dynamic_index_in_dim(row, j, keepdims=False)
         return lax.dynamic_update_index_in_dim(x, value, j, axis=0)
 
-    zero, end = np.uint32(0), np.uint32(k)  # indices without a sign need no check of it
     system = jnp.concatenate([matrix, vector[:, None]], axis=1)
-    upper = lax.fori_loop(zero, end, eliminate, system)
-    return lax.fori_loop(zero, end, substitute, upper[:, k])
+    upper = lax.fori_loop(0, k, eliminate, system)
+    return lax.fori_loop(0, k, substitute, upper[:, k])

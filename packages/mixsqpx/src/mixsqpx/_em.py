@@ -1,5 +1,6 @@
 """The EM algorithm, for comparison and for starts."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -41,12 +42,14 @@ class EM(AbstractMixSolver):
         return self.init(problem, state.probs)
 
     def first_point(
-        self, lik: Float[np.ndarray, "m n"], weights: Float[np.ndarray, " n"]
+        self,
+        likelihoods: Callable[[np.ndarray, int], np.ndarray],
+        weights: Float[np.ndarray, " n"],
+        num_components: int,
     ) -> Float[np.ndarray, " m"]:
         """Equal proportions."""
-        del weights
-        m = lik.shape[0]
-        return np.full(m, 1 / m, lik.dtype)
+        del likelihoods
+        return np.full(num_components, 1 / num_components, weights.dtype)
 
     def no_model(
         self, num_units: int, num_components: int, dtype: DTypeLike, rung: int | None = None

@@ -4,7 +4,7 @@ Smaller problems are padded to one of few shapes. A program fills the shape, one
 steps of one size, and another size is compiled where the problem asks for it.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -34,7 +34,8 @@ _exp_of_difference = jax.jit(lambda log_lik, row_max: jnp.exp(log_lik - row_max[
 class _Filled(NamedTuple):
     """Likelihoods, row maxima and weights in the shape in which a problem is solved.
 
-    `faults` are those of each unit, `n` and `m` the numbers of units and components of the problem.
+    `faults` are those of each unit, `n` and `m` the numbers of units and components of the problem,
+    `source` what `lik` is the exponential of, which may still be on its way.
     """
 
     lik: Array
@@ -43,29 +44,42 @@ class _Filled(NamedTuple):
     weights: np.ndarray
     n: int
     m: int
+    source: np.ndarray | None
+
+    def likelihoods(self, members: np.ndarray, stride: int) -> np.ndarray:
+        """Some components of every so manyth unit."""
+        units = slice(0, self.n, stride)
+        if self.source is None:
+            return np.asarray(self.lik)[members, units]
+        return np.exp(self.source[members, units] - self.row_max[units])
 
 
 @partial(jax.jit, static_argnames=("solver", "rung"))
 def _phase(
     lik: Float[Array, "m n"],
     weights: Float[Array, " n"],
-    start: Float[Array, " m"] | MixState,
+    start: Float[Array, " m"] | dict[str, Any],
     model: PyTree,
     gap_tol: Float[Array, ""],
     max_steps: Int[Array, ""],
     solver: AbstractMixSolver,
     rung: int,
-) -> tuple[MixState, Int[Array, ""]]:
-    """Steps of one size, from the last state or from a point, perhaps with a model of another."""
+) -> tuple[dict[str, Any], PyTree, Int[Array, ""]]:
+    """Steps of one size, from the last state or from a point, perhaps with a model of another.
+
+    A state is passed by its fields: a dictionary takes less time than a module.
+    """
     m, n = lik.shape
     if model is None:
         model = solver.no_model(n, m, lik.dtype, rung)
-    if isinstance(start, MixState):
-        state = replace(start, model=model)
+    if isinstance(start, dict):
+        state = MixState(**start, model=model)
     else:
         state = replace(first_state(n, m, lik.dtype, 1, model), probs=start)
-    # The row maxima do not matter to a step.
-    return phase(solver, MixProblem(lik, weights, weights), state, gap_tol, max_steps, rung)
+    problem = MixProblem(lik, weights, weights)  # the row maxima do not matter to a step
+    state, needed = phase(solver, problem, state, gap_tol, max_steps, rung)
+    values = {each.name: getattr(state, each.name) for each in fields(state)}
+    return values, values.pop("model"), needed
 
 
 def solve_on_host(
@@ -91,7 +105,7 @@ def solve_on_host(
     if start is None:
         state = _solve_from_start(log_lik, filled, solver, gap_tol, max_steps)
     else:
-        state = _climb(filled, start / np.sum(start), solver, gap_tol, max_steps)
+        state, _ = _climb(filled, start / np.sum(start), solver, gap_tol, max_steps)
     return _solution(filled, state, gap_tol)
 
 
@@ -106,22 +120,22 @@ def lives_where_programs_run(*arrays: Array | None) -> bool:
 def _fill(log_lik: Any, weights: np.ndarray | None) -> _Filled | None:
     """Likelihoods in a shape. Units and components beyond those of the matrix have none."""
     n, m = log_lik.shape
-    shape = padded_shape(n, m)
+    shape, source = padded_shape(n, m), None
     if shape is None:
         lik, row_max, faults = _exponentiate(log_lik)
     else:
-        by_component = padded_by_component(np.asarray(log_lik), shape)
-        row_max = np.max(by_component, axis=0)  # NaN where there is one
+        source = padded_by_component(np.asarray(log_lik), shape)
+        row_max = np.max(source, axis=0)  # NaN where there is one
         usable = np.isfinite(row_max)
         faults = np.where(usable, 0, np.where(row_max == -np.inf, 1, 2))
         if not usable.all():
-            by_component[:, ~usable] = 0.0
+            source[:, ~usable] = 0.0
             row_max = np.where(usable, row_max, 0.0)
-        lik = _exp_of_difference(by_component, row_max)
+        lik = _exp_of_difference(source, row_max)
     if isinstance(lik, Tracer):
         return None
     weights = np.ones(n, lik.dtype) if weights is None else weights
-    return _Filled(lik, np.asarray(row_max), np.asarray(faults), weights, n, m)
+    return _Filled(lik, np.asarray(row_max), np.asarray(faults), weights, n, m, source)
 
 
 def _find_fault(filled: _Filled, is_weighted: bool) -> tuple[RESULTS | None, int]:
@@ -149,7 +163,7 @@ def _normalise(filled: _Filled) -> _Filled:
 
 def _solve_from_start(
     log_lik: Array, filled: _Filled, solver: AbstractMixSolver, gap_tol: float, max_steps: int
-) -> MixState:
+) -> dict[str, Any]:
     """From the solver's own point, or from the optimum of a subsample of the rows."""
     parts = [filled]
     if solver.starts_anywhere:
@@ -159,13 +173,13 @@ def _solve_from_start(
             part: Any = _fill(rows, filled.weights[: filled.n : stride])
             parts.append(_normalise(part))
     coarsest = parts[-1]
-    n, m = coarsest.n, coarsest.m
-    start = solver.first_point(np.asarray(coarsest.lik)[:m, :n], coarsest.weights[:n])
+    m = coarsest.m
+    start = solver.first_point(coarsest.likelihoods, coarsest.weights[: coarsest.n], m)
     model = None
     for part in parts[:0:-1]:
-        state = _climb(part, start, solver, COARSE_GAP, COARSE_STEPS, model)
-        start, model = np.asarray(state.probs)[:m], state.model
-    return _climb(filled, start, solver, gap_tol, max_steps, model)
+        state, model = _climb(part, start, solver, COARSE_GAP, COARSE_STEPS, model)
+        start = np.asarray(state["probs"])[:m]
+    return _climb(filled, start, solver, gap_tol, max_steps, model)[0]
 
 
 def _climb(
@@ -175,7 +189,7 @@ def _climb(
     gap_tol: float,
     max_steps: int,
     model: PyTree = None,
-) -> MixState:
+) -> tuple[dict[str, Any], PyTree]:
     """Steps of one size after another, from a start and perhaps the model of another problem."""
     m, n = filled.lik.shape
     dtype = filled.lik.dtype
@@ -188,9 +202,10 @@ def _climb(
     limits = (np.asarray(gap_tol, dtype), np.asarray(max_steps, canonicalize_dtype(int)))
     state: Any = padded(start, m)
     while rung >= 0:
-        state, needed = _phase(filled.lik, filled.weights, state, model, *limits, solver, rung)
+        data = (filled.lik, filled.weights, state, model)
+        state, kept, needed = _phase(*data, *limits, solver=solver, rung=rung)
         rung, model = int(needed), None
-    return state
+    return state, kept
 
 
 @lru_cache(maxsize=64)
@@ -199,25 +214,21 @@ def _without_tol(solver: AbstractMixSolver) -> AbstractMixSolver:
     return solver if solver.looks_at_tol else replace(solver, gap_tol=None)
 
 
-def _solution(filled: _Filled, state: MixState, gap_tol: float) -> MixSolution:
-    terms = np.log(np.asarray(state.mix_lik)) + filled.row_max
-    gap = np.log1p(np.maximum(np.asarray(state.violation), 0))
+def _solution(filled: _Filled, state: dict[str, Any], gap_tol: float) -> MixSolution:
+    terms = np.log(np.asarray(state["mix_lik"])) + filled.row_max
+    gap = np.log1p(np.maximum(np.asarray(state["violation"]), 0))
     if gap <= gap_tol:
         result = RESULTS.successful
     elif not np.isfinite(gap):
         result = RESULTS.nonfinite
-    elif int(state.num_stalled) < PATIENCE:
+    elif int(state["num_stalled"]) < PATIENCE:
         result = RESULTS.mix_max_steps_reached
     else:
         result = RESULTS.precision_exhausted
-    return _assemble(
-        np.asarray(state.probs)[: filled.m],
-        -np.sum(filled.weights * terms),
-        gap,
-        np.asarray(state.gradient)[: filled.m],
-        result,
-        (np.maximum(int(state.num_steps), 0), state.num_active, -1),
-    )
+    probs, gradient = (np.asarray(state[name])[: filled.m] for name in ("probs", "gradient"))
+    objective = -np.sum(filled.weights * terms)
+    counts = (max(int(state["num_steps"]), 0), int(state["num_active"]), -1)
+    return _assemble(probs, objective, gap, gradient, result, counts)
 
 
 def _failed(filled: _Filled, result: RESULTS, unit: int) -> MixSolution:
@@ -227,14 +238,21 @@ def _failed(filled: _Filled, result: RESULTS, unit: int) -> MixSolution:
 
 
 def _assemble(
-    probs: Any, objective: Any, gap: Any, gradient: Any, result: RESULTS, stats: Any
+    probs: Any, objective: Any, gap: Any, gradient: Any, result: RESULTS, counts: tuple[int, ...]
 ) -> MixSolution:
-    """A solution of arrays of NumPy, counts in the order of `names`."""
-    probs, objective, gap, gradient = jax.device_put((probs, objective, gap, gradient))
-    counts = [each if isinstance(each, jax.Array) else _integer(each) for each in stats]
+    """A solution of numbers of NumPy."""
+    arrays = (probs, objective, gap, gradient)
+    # A program that does nothing puts them on the device in a fifth of the time, if there is one.
+    is_known = probs.size in _sizes_seen
+    _sizes_seen.add(probs.size)
+    arrays = _put(*arrays) if is_known else jax.device_put(arrays)
     names = ("num_steps", "num_active", "unit")
-    stats = dict(zip(names, counts, strict=True))
-    return MixSolution(probs, objective, gap, gradient, result, stats)
+    stats: Any = {name: _integer(each) for name, each in zip(names, counts, strict=True)}
+    return MixSolution(*arrays, result, stats)
+
+
+_sizes_seen: set[int] = set()
+_put = jax.jit(lambda *arrays: arrays)
 
 
 @lru_cache(maxsize=256)

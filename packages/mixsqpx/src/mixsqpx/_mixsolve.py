@@ -94,7 +94,9 @@ def mixsolve(
     if not isinstance(solver, AbstractMixSolver):
         raise TypeError(f"`solver` must be a solver such as MixSQP() or EM(), not {solver!r}.")
     whole: Any = lax.stop_gradient((log_lik, weights))
-    solution = _solve(*(collapse(*whole) or whole), lax.stop_gradient(init), solver, max_steps)
+    start: Any = lax.stop_gradient(init)
+    matrix, omega = collapse(*whole) or whole
+    solution = _solve(matrix, omega, start, solver, max_steps)
     if throw:
         solution = raise_on_failure(solution, solution.result, solution.stats["unit"], solution.gap)
     if is_concrete(log_lik, weights):

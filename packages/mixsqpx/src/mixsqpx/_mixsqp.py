@@ -1,5 +1,6 @@
 """mixSQP: sequential quadratic programs on a working set of components."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
@@ -109,10 +110,13 @@ class MixSQP(AbstractMixSolver):
         return unevaluated(problem, state.probs, num_early=1, model=model)
 
     def first_point(
-        self, lik: Float[np.ndarray, "m n"], weights: Float[np.ndarray, " n"]
+        self,
+        likelihoods: Callable[[np.ndarray, int], np.ndarray],
+        weights: Float[np.ndarray, " n"],
+        num_components: int,
     ) -> Float[np.ndarray, " m"]:
         """A few EM steps."""
-        return rough_start_on_host(lik, weights)
+        return rough_start_on_host(likelihoods, weights, num_components)
 
     def no_model(
         self, num_units: int, num_components: int, dtype: DTypeLike, rung: int | None = None

@@ -1,6 +1,7 @@
 """What a solver is, and the one loop that drives every solver to a certificate."""
 
 import abc
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -159,9 +160,12 @@ class AbstractMixSolver(eqx.Module):
 
     @abc.abstractmethod
     def first_point(
-        self, lik: Float[np.ndarray, "m n"], weights: Float[np.ndarray, " n"]
+        self,
+        likelihoods: Callable[[np.ndarray, int], np.ndarray],
+        weights: Float[np.ndarray, " n"],
+        num_components: int,
     ) -> Float[np.ndarray, " m"]:
-        """The solver's own first point, for known numbers."""
+        """The solver's own first point, for known numbers; see `rough_start_on_host`."""
 
     @abc.abstractmethod
     def no_model(

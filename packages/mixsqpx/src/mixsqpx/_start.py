@@ -1,5 +1,6 @@
 """Where mixSQP starts: subsamples of the rows, and a point for the coarsest of them."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ _START_LOSS = 0.3
 # From there EM finds the bulk of the mass in fewer passes than quadratic programs would, and for
 # that a sample of some rows is as good as all.
 _EM_STEPS = 8
-_EM_ROWS, _EM_ROWS_ON_HOST = 2000, 500
+_EM_ROWS, _EM_ROWS_ON_HOST, _LOSS_ROWS_ON_HOST = 2000, 500, 125
 
 
 def rough_start(problem: MixProblem) -> Float[Array, " m"]:
@@ -61,31 +62,42 @@ def _spread(num_components: int) -> np.ndarray:
 
 
 def rough_start_on_host(
-    lik: Float[np.ndarray, "m n"], weights: Float[np.ndarray, " n"]
+    likelihoods: Callable[[np.ndarray, int], np.ndarray],
+    weights: Float[np.ndarray, " n"],
+    num_components: int,
 ) -> Float[np.ndarray, " m"]:
     """`rough_start` from fewer rows, in NumPy: there is nothing to compile, and no BLAS to wait.
 
-    The first step of a solve makes up for what the fewer rows do not know.
+    Called with numbers of components and a stride, `likelihoods` returns those of some units.
     """
-    stride = max(weights.size // _EM_ROWS_ON_HOST, 1)
-    lik, weights = lik[:, ::stride], weights[::stride]
-    total = np.sum(weights)
-    weights = weights / total if total > 0 else np.full(weights.shape, 1 / weights.size)
-    tiny = np.finfo(lik.dtype).tiny
-    starts = _spread(lik.shape[0])
+    starts = _spread(num_components)
+    stride = max(weights.size // _LOSS_ROWS_ON_HOST, 1)
+    omega = _weights_of_part(weights[::stride])
     losses = []
     for start in starts:
-        mix_lik = np.sum(lik[start > 0], axis=0) * np.max(start)
-        losses.append(-np.sum(weights * np.log(np.maximum(mix_lik, tiny))))
+        members = np.flatnonzero(start)
+        mix_lik = np.sum(likelihoods(members, stride), axis=0) / members.size
+        losses.append(-np.sum(omega * np.log(np.maximum(mix_lik, np.finfo(mix_lik.dtype).tiny))))
     start = starts[next(i for i, loss in enumerate(losses) if loss <= min(losses) + _START_LOSS)]
+
     members = np.flatnonzero(start)
-    lik, mass = lik[members], start[members]
+    stride = max(weights.size // _EM_ROWS_ON_HOST, 1)
+    lik, omega = likelihoods(members, stride), _weights_of_part(weights[::stride])
+    tiny = np.finfo(lik.dtype).tiny
+    mass = start[members].astype(lik.dtype)
     for _ in range(_EM_STEPS):
-        mix_lik = np.maximum(np.sum(mass[:, None] * lik, axis=0), tiny)
-        mass = mass * np.sum(lik * (weights / mix_lik), axis=1)
-    probs = np.zeros(start.size, lik.dtype)
+        # Not by `@`: the threads of NumPy's BLAS wait in busy loops.
+        mix_lik = np.maximum(np.einsum("j,ji->i", mass, lik), tiny)
+        mass = mass * np.einsum("ji,i->j", lik, omega / mix_lik)
+    probs = np.zeros(num_components, lik.dtype)
     probs[members] = mass / np.sum(mass)
     return probs
+
+
+def _weights_of_part(weights: np.ndarray) -> np.ndarray:
+    """Weights of a subsample; equal ones should it have none."""
+    total = np.sum(weights)
+    return weights / total if total > 0 else np.full_like(weights, 1 / weights.size)
 
 
 def num_levels(num_units: int) -> int:

@@ -101,7 +101,7 @@ def solve_on_host(
     if fault is not None:
         return _failed(filled, fault, unit)
     filled = _normalise(filled)
-    gap_tol = solver.resolve_gap_tol(log_lik.dtype)
+    gap_tol = _gap_tol(solver, log_lik.dtype)
     if start is None:
         state = _solve_from_start(log_lik, filled, solver, gap_tol, max_steps)
     else:
@@ -174,7 +174,8 @@ def _solve_from_start(
             parts.append(_normalise(part))
     coarsest = parts[-1]
     m = coarsest.m
-    start = solver.first_point(coarsest.likelihoods, coarsest.weights[: coarsest.n], m)
+    weights = coarsest.weights[: coarsest.n]
+    start = type(solver).first_point(solver, coarsest.likelihoods, weights, m)
     model = None
     for part in parts[:0:-1]:
         state, model = _climb(part, start, solver, COARSE_GAP, COARSE_STEPS, model)
@@ -193,14 +194,15 @@ def _climb(
     """Steps of one size after another, from a start and perhaps the model of another problem."""
     m, n = filled.lik.shape
     dtype = filled.lik.dtype
-    solver = _without_tol(solver)
-    rung = smallest_rung(int(np.count_nonzero(start)) + _MORE, solver.sizes(n, m))
+    solver, sizes = _plan(solver, n, m)
+    rung = smallest_rung(int(np.count_nonzero(start)) + _MORE, sizes)
     if model is not None:
         none = jax.eval_shape(partial(solver.no_model, n, m, dtype, rung))
         is_alike = jax.tree.map(np.shape, model) == jax.tree.map(np.shape, none)
         model = model if is_alike else None
     limits = (np.asarray(gap_tol, dtype), np.asarray(max_steps, canonicalize_dtype(int)))
     state: Any = padded(start, m)
+    kept = None
     while rung >= 0:
         data = (filled.lik, filled.weights, state, model)
         state, kept, needed = _phase(*data, *limits, solver=solver, rung=rung)
@@ -208,15 +210,22 @@ def _climb(
     return state, kept
 
 
+# Kept, since every look at a method of an equinox module makes a new module.
 @lru_cache(maxsize=64)
-def _without_tol(solver: AbstractMixSolver) -> AbstractMixSolver:
-    """One solver for all tolerances, where only the loop looks at them."""
-    return solver if solver.looks_at_tol else replace(solver, gap_tol=None)
+def _gap_tol(solver: AbstractMixSolver, dtype: np.dtype) -> float:
+    return solver.resolve_gap_tol(dtype)
+
+
+@lru_cache(maxsize=256)
+def _plan(solver: AbstractMixSolver, n: int, m: int) -> tuple[AbstractMixSolver, tuple[int, ...]]:
+    """The solver, one for all tolerances where only the loop looks at them, and its sizes."""
+    same = solver if solver.looks_at_tol else replace(solver, gap_tol=None)
+    return same, solver.sizes(n, m)
 
 
 def _solution(filled: _Filled, state: dict[str, Any], gap_tol: float) -> MixSolution:
     terms = np.log(np.asarray(state["mix_lik"])) + filled.row_max
-    gap = np.log1p(np.maximum(np.asarray(state["violation"]), 0))
+    gap = np.log1p(max(np.asarray(state["violation"])[()], 0))
     if gap <= gap_tol:
         result = RESULTS.successful
     elif not np.isfinite(gap):
@@ -241,18 +250,21 @@ def _assemble(
     probs: Any, objective: Any, gap: Any, gradient: Any, result: RESULTS, counts: tuple[int, ...]
 ) -> MixSolution:
     """A solution of numbers of NumPy."""
-    arrays = (probs, objective, gap, gradient)
     # A program that does nothing puts them on the device in a fifth of the time, if there is one.
-    is_known = probs.size in _sizes_seen
+    put = _put if probs.size in _sizes_seen else _put_without_program
     _sizes_seen.add(probs.size)
-    arrays = _put(*arrays) if is_known else jax.device_put(arrays)
+    probs, objective, gap, gradient = put(probs, objective, gap, gradient)
     names = ("num_steps", "num_active", "unit")
     stats: Any = {name: _integer(each) for name, each in zip(names, counts, strict=True)}
-    return MixSolution(*arrays, result, stats)
+    return MixSolution(probs, objective, gap, gradient, result, stats)
 
 
 _sizes_seen: set[int] = set()
 _put = jax.jit(lambda *arrays: arrays)
+
+
+def _put_without_program(*arrays: Any) -> Any:
+    return jax.device_put(arrays)
 
 
 @lru_cache(maxsize=256)

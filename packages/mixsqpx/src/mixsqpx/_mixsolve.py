@@ -93,9 +93,9 @@ def mixsolve(
         raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
     if not isinstance(solver, AbstractMixSolver):
         raise TypeError(f"`solver` must be a solver such as MixSQP() or EM(), not {solver!r}.")
-    whole: Any = lax.stop_gradient((log_lik, weights))
-    start: Any = lax.stop_gradient(init)
-    matrix, omega = collapse(*whole) or whole
+    data: Any = (log_lik, weights, init)
+    matrix, omega, start = data if is_concrete(*data) else lax.stop_gradient(data)
+    matrix, omega = collapse(matrix, omega) or (matrix, omega)
     solution = _solve(matrix, omega, start, solver, max_steps)
     if throw:
         solution = raise_on_failure(solution, solution.result, solution.stats["unit"], solution.gap)

@@ -1,7 +1,7 @@
 """mixSQP: sequential quadratic programs on a working set of components."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import equinox as eqx
@@ -184,6 +184,7 @@ def _not_holding(model: _Model | None, where: bool | Bool[Array, ""] = True) -> 
     return eqx.tree_at(lambda model: model.holds_below, model, below)
 
 
+@lru_cache(maxsize=256)
 def _rungs(num_units: int, num_components: int) -> list[tuple[int, bool]]:
     """Sizes of working sets, and whether Hessians of that size are kept for the next step."""
     n, m = num_units, num_components

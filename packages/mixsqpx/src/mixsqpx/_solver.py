@@ -192,7 +192,7 @@ class AbstractMixSolver(eqx.Module):
         """`gap_tol`, or its default for a dtype."""
         if self.gap_tol is not None:
             return self.gap_tol
-        return 1e-10 if jnp.finfo(dtype).bits >= 64 else 1e-5
+        return 1e-10 if np.dtype(dtype).itemsize >= 8 else 1e-5
 
 
 def is_unfinished(

@@ -76,15 +76,14 @@ def _solve(matrix: Float[Array, "k k"], vector: Float[Array, " k"]) -> Float[Arr
         row = jnp.where(index >= j, row / jnp.sqrt(pivot), 0.0)
         return lax.dynamic_update_index_in_dim(system, row, j, axis=0)
 
-    def substitute(i: Int[Array, ""], x: Float[Array, " k"]) -> Float[Array, " k"]:
-        """The unknown of row k - 1 - i, in place of the right-hand side."""
+    def substitute(i: Int[Array, ""], system: Float[Array, "k k+1"]) -> Float[Array, "k k+1"]:
+        """The unknown of row k - 1 - i, in place of its right-hand side."""
         j = (k - 1 - i).astype(jnp.uint32)
-        row = lax.dynamic_index_in_dim(upper, j, keepdims=False)[:k]
-        known = jnp.sum(jnp.where(index[:k] > j, row * x, 0.0))
-        rest = lax.dynamic_index_in_dim(x, j, keepdims=False) - known
-        value = rest / lax.dynamic_index_in_dim(row, j, keepdims=False)
-        return lax.dynamic_update_index_in_dim(x, value, j, axis=0)
+        row = lax.dynamic_index_in_dim(system, j, keepdims=False)
+        known = jnp.sum(jnp.where(index[:k] > j, row[:k] * system[:, k], 0.0))
+        value = (row[k] - known) / lax.dynamic_index_in_dim(row, j, keepdims=False)
+        return lax.dynamic_update_slice(system, value[None, None], (j, np.uint32(k)))
 
     system = jnp.concatenate([matrix, vector[:, None]], axis=1)
-    upper = lax.fori_loop(0, k, eliminate, system)
-    return lax.fori_loop(0, k, substitute, upper[:, k])
+    system = lax.fori_loop(0, k, eliminate, system)
+    return lax.fori_loop(0, k, substitute, system)[:, k]

@@ -12,13 +12,16 @@ from jaxtyping import Float
 
 from ._blocks import is_large
 
-# Below a few thousand units a solve is so short that shapes may be far apart.
+# Shapes that are far apart, up to this number of entries: a solve takes a few milliseconds then, of
+# which what is padded takes one or so.
 _UNITS = (16, 64, 256, 1024, 2048, 3072, 4096)
+_COMPONENTS = (16, 40, 80, 104)
+_FEW = 330_000
+# Above it, that many from one power of two to the next in either direction: at most an eighth more
+# of the units, and an eighth more of the components.
+_PER_DOUBLING = 8
 # Rows that begin a power of two after one another share few lines of a processor's cache.
 _APART = 8
-_COMPONENTS = (16, 40, 80, 104, 128)
-# Above these, that many shapes from one power of two to the next.
-_PER_DOUBLING = 8
 _ALIGNMENT = 64
 # Entries that stay in the cache of a processor's core.
 _CACHED = 16_000
@@ -26,15 +29,18 @@ _CACHED = 16_000
 
 def padded_shape(num_units: int, num_components: int) -> tuple[int, int] | None:
     """The shape that a problem is solved in; None if it is large, and solved in its own."""
-    if is_large(num_units, num_components):
+    n, m = num_units, num_components
+    if is_large(n, m):
         return None
-    return _padded(num_units, _UNITS) + _APART, _padded(num_components, _COMPONENTS)
+    if n <= _UNITS[-1] and m <= _COMPONENTS[-1]:
+        coarse = _UNITS[bisect_left(_UNITS, n)], _COMPONENTS[bisect_left(_COMPONENTS, m)]
+        if math.prod(coarse) <= _FEW:
+            return coarse[0] + _APART, coarse[1]
+    return _rounded_up(n) + _APART, _rounded_up(m)
 
 
-def _padded(size: int, first: tuple[int, ...]) -> int:
-    if size <= first[-1]:
-        return first[bisect_left(first, size)]
-    step = (1 << ((size - 1).bit_length() - 1)) // _PER_DOUBLING
+def _rounded_up(size: int) -> int:
+    step = max((1 << ((size - 1).bit_length() - 1)) // _PER_DOUBLING, 1) if size > 1 else 1
     return -(-size // step) * step
 
 

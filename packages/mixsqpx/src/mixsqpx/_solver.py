@@ -266,11 +266,11 @@ def phase(
         goes_on = is_unfinished(state, gap_tol, max_steps)
         return jnp.where(goes_on, solver.choose(problem, state), -1)
 
-    def proceeds(carry: tuple[MixState, Int[Array, ""]]) -> Bool[Array, ""]:
-        return (carry[1] >= 0) & (carry[1] <= rung)
+    def proceeds(state: MixState) -> Bool[Array, ""]:
+        at = needed(state)
+        return (at >= 0) & (at <= rung)
 
-    def step(carry: tuple[MixState, Int[Array, ""]]) -> tuple[MixState, Int[Array, ""]]:
-        state = advance(solver, problem, carry[0], gap_tol, rung)
-        return state, needed(state)
-
-    return lax.while_loop(proceeds, step, (state, needed(state)))
+    state = lax.while_loop(
+        proceeds, lambda state: advance(solver, problem, state, gap_tol, rung), state
+    )
+    return state, needed(state)

@@ -55,7 +55,7 @@ def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""], gap: Float
     value : PyTree of arrays
         Returned.
     result : RESULTS
-        Of a solve.
+        Of a solve, or of a batch of solves: then the first failure is raised.
     unit : Int[Array, ""]
         The unit at fault, for the message; -1 for none.
     gap : Float[Array, ""]
@@ -69,14 +69,14 @@ def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""], gap: Float
         For any other failure.
     """
     code = _code(result)
-    if is_concrete(code, unit, gap):
-        _raise_for(int(code), int(unit), float(gap))
-        return value
 
     def check(code: ArrayLike, unit: ArrayLike, gap: ArrayLike, value: T) -> T:
         for one, where, reached in np.broadcast(*map(np.asarray, (code, unit, gap))):
             _raise_for(int(one), int(where), float(reached))
         return value
+
+    if is_concrete(code, unit, gap):
+        return check(code, unit, gap, value)
 
     def call(value: T) -> T:
         struct = jax.eval_shape(lambda: value)

@@ -44,7 +44,9 @@ def _raise_for(code: int, unit: int, gap: float) -> None:
     raise RuntimeError(f"{message} The gap is {gap:.1e}.")
 
 
-def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""], gap: Float[Array, ""]) -> T:
+def raise_on_failure(
+    value: T, result: RESULTS, unit: Int[Array, "*batch"], gap: Float[Array, "*batch"]
+) -> T:
     """Return `value` unless the result is a failure: then raise it.
 
     Under a JAX transformation the error comes when the computation runs, wrapped by JAX, with the
@@ -56,9 +58,9 @@ def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""], gap: Float
         Returned.
     result : RESULTS
         Of a solve, or of a batch of solves: then the first failure is raised.
-    unit : Int[Array, ""]
+    unit : Int[Array, "*batch"]
         The unit at fault, for the message; -1 for none.
-    gap : Float[Array, ""]
+    gap : Float[Array, "*batch"]
         The optimality gap that was reached, for the message.
 
     Raises

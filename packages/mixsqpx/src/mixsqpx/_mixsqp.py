@@ -35,6 +35,9 @@ _QP_FINEST, _QP_COARSEST = 1e-3, 0.1
 MIN_CANDIDATES = 4
 # First of two sizes of working sets: enough for most optima on a grid, with candidates.
 _FIRST_OF_TWO = 24
+# First of more sizes: the Hessian of 40 components takes longer than the rest of a step only where
+# there are many units. Where there are not, a smaller size is not worth compiling.
+_FIRST, _FIRST_OF_FEW, _MANY_UNITS = 16, 40, 4000
 # Above this violation H is formed in single precision, two to three times as fast. Below it, the
 # small eigenvalues of H matter, and single precision costs steps.
 _ROUGH_ABOVE = 1e-4
@@ -155,7 +158,8 @@ def _rungs(num_units: int, num_components: int) -> list[tuple[int, bool]]:
     """Sizes of working sets, and whether Hessians of that size are kept for the next step."""
     n, m = num_units, num_components
     least, most = max(_MUCH_WORK / n, _FAR_MORE * m), n * m / _FAR_LESS
-    sizes = ladder(n, m, first_of_two=_FIRST_OF_TWO)
+    first = _FIRST if n > _MANY_UNITS else _FIRST_OF_FEW
+    sizes = ladder(n, m, first_of_two=_FIRST_OF_TWO, first=first)
     return [(k, least <= k**2 <= most) for k in sizes]
 
 

@@ -7,15 +7,15 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Scalar
 
-from ._cholesky import SmallCholesky
+from ._cholesky import BlockCholesky
 from ._product import product
 from ._reductions import largest
 
 # Multipliers this close to the worst free their variables, where that makes progress; after a pivot
 # that made none the worst alone, and from then on a few more with every pivot.
 _LEAST_SHARE, _EASING = 0.5, 0.9
-# Up to this size LAPACK is not faster.
-_SMALL = 40
+# Up to this size systems are solved without LAPACK.
+_MOST_WITHOUT_LAPACK = 320
 # From this size on a factor of half the size is worth compiling: it is an eighth of the work.
 _LARGE = 250
 # Lengths tried on the way to a target that is not feasible.
@@ -41,17 +41,13 @@ def _newton_step(
     """
 
     def solve(hess: Array, slope: Array, free: Array) -> Array:
-        is_small = free.size <= _SMALL
-        method = SmallCholesky() if is_small else lx.Cholesky()
         both = free[:, None] & free[None, :]
-        identity = (
-            np.eye(free.size, dtype=hess.dtype)
-            if is_small
-            else jnp.eye(free.size, dtype=hess.dtype)
-        )
+        # As a constant where that is not large: then there is nothing to compile.
+        identity = (np if free.size < _LARGE else jnp).eye(free.size, dtype=hess.dtype)
         matrix = jnp.where(both, hess, identity)
         operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
         rhs = jnp.where(free, -slope, 0.0)
+        method = BlockCholesky() if free.size <= _MOST_WITHOUT_LAPACK else lx.Cholesky()
         return lx.linear_solve(operator, rhs, method, throw=False).value
 
     def solve_half(hess: Array, slope: Array, free: Array) -> Array:

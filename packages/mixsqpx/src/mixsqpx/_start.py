@@ -23,7 +23,9 @@ _START_LOSS = 0.3
 # From there EM finds the bulk of the mass in fewer passes than quadratic programs would, and for
 # that a sample of some rows is as good as all.
 _EM_STEPS = 8
-_EM_ROWS, _EM_ROWS_ON_HOST, _LOSS_ROWS_ON_HOST = 2000, 500, 125
+_EM_ROWS = 2000
+# On the host: rows for the choice and for EM, in a matrix of up to so many entries and in others.
+_FEW_ENTRIES, _ROWS_OF_FEW, _ROWS_OF_MANY = 330_000, (125, 500), (500, 2000)
 
 
 def rough_start(problem: MixProblem) -> Float[Array, " m"]:
@@ -71,7 +73,10 @@ def rough_start_on_host(
     Called with numbers of components and a stride, `likelihoods` returns those of some units.
     """
     starts = _spread(num_components)
-    stride = max(weights.size // _LOSS_ROWS_ON_HOST, 1)
+    # What a better start saves depends on what the steps cost.
+    few = weights.size * num_components <= _FEW_ENTRIES
+    loss_rows, em_rows = _ROWS_OF_FEW if few else _ROWS_OF_MANY
+    stride = max(weights.size // loss_rows, 1)
     omega = _weights_of_part(weights[::stride])
     losses = []
     for start in starts:
@@ -81,7 +86,7 @@ def rough_start_on_host(
     start = starts[next(i for i, loss in enumerate(losses) if loss <= min(losses) + _START_LOSS)]
 
     members = np.flatnonzero(start)
-    stride = max(weights.size // _EM_ROWS_ON_HOST, 1)
+    stride = max(weights.size // em_rows, 1)
     lik, omega = likelihoods(members, stride), _weights_of_part(weights[::stride])
     tiny = np.finfo(lik.dtype).tiny
     mass = start[members].astype(lik.dtype)

@@ -48,9 +48,9 @@ def _run_phase(
     if isinstance(start, dict):
         state = MixState(**start, model=model)
     else:
-        # What is unknown is any vector: zeros would have to be made.
+        # The likelihoods of a mixture that is not known are any vector: ones would have to be made.
         state = first_state(n, m, lik.dtype, 1, model)
-        state = replace(state, probs=start, gradient=start, mix_lik=weights)
+        state = replace(state, probs=start, mix_lik=weights)
     problem = MixProblem(lik, weights, weights)  # the row maxima do not matter to a step
     state, needed = phase(solver, problem, state, gap_tol, max_steps, rung)
     values = {each.name: getattr(state, each.name) for each in fields(state)}
@@ -162,7 +162,7 @@ def _plan(solver: AbstractMixSolver, n: int, m: int) -> tuple[AbstractMixSolver,
 
 def _solution(filled: Filled, state: dict[str, Any], gap_tol: float) -> MixSolution:
     terms = np.log(np.asarray(state["mix_lik"])) + filled.row_max
-    gap = np.log1p(max(np.asarray(state["violation"])[()], 0))
+    gap = np.log1p(np.maximum(np.asarray(state["violation"]), 0))
     if gap <= gap_tol:
         result = RESULTS.successful
     elif not np.isfinite(gap):

@@ -13,6 +13,7 @@ import lineax as lx
 import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
 from ._product import product
@@ -87,8 +88,8 @@ def _eliminate(rows: Float[Array, "b w"]) -> Float[Array, "b w"]:
     height, width = rows.shape
     index = np.arange(width, dtype=np.uint32)
 
-    def step(j: Int[Array, ""], rows: Float[Array, "b w"]) -> Float[Array, "b w"]:
-        j = j.astype(jnp.uint32)  # an index without a sign needs no look at it
+    def step(j: Int[ArrayLike, ""], rows: Float[Array, "b w"]) -> Float[Array, "b w"]:
+        j = jnp.asarray(j, jnp.uint32)  # an index without a sign needs no look at it
         above = lax.dynamic_index_in_dim(rows, j, axis=1, keepdims=False)
         above = jnp.where(index[:height] < j, above, 0.0)
         row = lax.dynamic_index_in_dim(rows, j, keepdims=False) - product(above, rows)
@@ -104,8 +105,8 @@ def _substitute(upper: Float[Array, "k k+1"]) -> Float[Array, " k"]:
     k = upper.shape[0]
     index = np.arange(k, dtype=np.uint32)
 
-    def step(i: Int[Array, ""], upper: Float[Array, "k k+1"]) -> Float[Array, "k k+1"]:
-        j = (k - 1 - i).astype(jnp.uint32)
+    def step(i: Int[ArrayLike, ""], upper: Float[Array, "k k+1"]) -> Float[Array, "k k+1"]:
+        j = jnp.asarray(k - 1 - i, jnp.uint32)
         row = lax.dynamic_index_in_dim(upper, j, keepdims=False)
         known = jnp.sum(jnp.where(index > j, row[:k] * upper[:, k], 0.0))
         value = (row[k] - known) / lax.dynamic_index_in_dim(row, j, keepdims=False)

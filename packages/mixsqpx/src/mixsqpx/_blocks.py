@@ -11,6 +11,11 @@ from jaxtyping import Array, Bool, Float, Int
 _LARGE, _BLOCK = 1_500_000, 500_000
 
 
+def is_large(num_units: int, num_components: int) -> bool:
+    """Whether a matrix is gone through in blocks."""
+    return num_units * num_components > _LARGE
+
+
 class Block(NamedTuple):
     """A range of units, all of them if the matrix is not large.
 
@@ -38,7 +43,9 @@ def fold_blocks(
 ) -> Float[Array, "..."]:
     """Pass a value from block to block of a matrix with this number of units and components."""
     entries = num_units * num_components
-    width = -(-num_units // -(-entries // _BLOCK)) if entries > _LARGE else num_units
+    width = num_units
+    if is_large(num_units, num_components):
+        width = -(-num_units // -(-entries // _BLOCK))
 
     def at(i: Int[Array, ""], value: Array) -> Array:
         first = i * width

@@ -1,10 +1,13 @@
 """The EM algorithm, for comparison and for starts."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
 
 from ._problem import MixProblem
 from ._solver import AbstractMixSolver, MixState, as_python, evaluate, excess, unevaluated
@@ -27,6 +30,7 @@ class EM(AbstractMixSolver):
     gap_tol: float | None = eqx.field(default=1e-4, static=True, converter=as_python)
     starts_anywhere: ClassVar[bool] = False
     usual_max_steps: ClassVar[int] = 100_000
+    looks_at_tol: ClassVar[bool] = True
 
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
         """First iterate: equal proportions, or `init`."""
@@ -39,11 +43,38 @@ class EM(AbstractMixSolver):
         """First iterate: the last one of another problem."""
         return self.init(problem, state.probs)
 
-    def step(self, problem: MixProblem, state: MixState) -> MixState:
+    def first_point(
+        self,
+        likelihoods: Callable[[np.ndarray, int], np.ndarray],
+        weights: Float[np.ndarray, " n"],
+        num_components: int,
+    ) -> Float[np.ndarray, " m"]:
+        """Equal proportions."""
+        del likelihoods
+        return np.full(num_components, 1 / num_components, weights.dtype)
+
+    def no_model(
+        self, num_units: int, num_components: int, dtype: DTypeLike, rung: int | None = None
+    ) -> None:
+        """Nothing is ever kept."""
+        del num_units, num_components, dtype, rung
+
+    def sizes(self, num_units: int, num_components: int) -> tuple[int, ...]:
+        """All components, always."""
+        del num_units
+        return (num_components,)
+
+    def choose(self, problem: MixProblem, state: MixState) -> Int[Array, ""]:
+        """The only size."""
+        del problem, state
+        return jnp.asarray(0, jnp.int32)
+
+    def step(self, problem: MixProblem, state: MixState, rung: int | None = None) -> MixState:
         """One EM step, renormalised against the drift of rounding; at first only the gradient.
 
         At the optimum the components are left out that EM would take forever to drive to zero.
         """
+        del rung
         dtype = state.probs.dtype
         slack = max(self.resolve_gap_tol(dtype), 0.0) ** 0.5
         known = jnp.isfinite(state.violation)

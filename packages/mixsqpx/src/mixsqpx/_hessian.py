@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Integer
 
 from ._blocks import Block, fold_blocks
 from ._problem import MixProblem
@@ -20,7 +20,7 @@ _ROUGH_WORK = 1_000_000
 
 def damped_hessian(
     problem: MixProblem,
-    members: Int[Array, " k"] | slice,
+    members: Integer[Array, " k"] | slice,
     scale: Float[Array, " n"],
     rough: Bool[Array, ""],
 ) -> Float[Array, "k k"]:

@@ -4,13 +4,15 @@ import equinox.internal as eqxi
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-_FIRST, _RATIO = 16, 2.5
+_RATIO = 2.5
 # A Hessian of all components costs n m² multiplications, its factors m³. With fewer than these, a
 # millisecond or two, a size in between would save less than the time it takes to compile.
 _MIN_WORK, _MIN_FACTORS = 50_000_000, 1_000_000
 
 
-def ladder(num_units: int, num_components: int, first_of_two: int) -> tuple[int, ...]:
+def ladder(
+    num_units: int, num_components: int, first_of_two: int, first: int = 16
+) -> tuple[int, ...]:
     """Sizes 16, 40, 100, 250, … and all components, which nothing overflows.
 
     A size above two thirds of all is left out: it would save little, and each costs compile time.
@@ -21,7 +23,7 @@ def ladder(num_units: int, num_components: int, first_of_two: int) -> tuple[int,
     n, m = num_units, num_components
     is_small = n * m**2 <= _MIN_WORK and m**3 <= _MIN_FACTORS
     sizes = []
-    size = first_of_two if is_small else _FIRST
+    size = first_of_two if is_small else first
     while 3 * size <= 2 * m and not (sizes and (is_small or sizes[-1] > n)):
         sizes.append(size)
         size = int(size * _RATIO)
@@ -35,3 +37,8 @@ def rung_for(wanted: Int[Array, ""], sizes: tuple[int, ...]) -> Int[Array, ""]:
     """
     most = eqxi.unvmap_max(wanted)
     return sum((most > size).astype(jnp.int32) for size in sizes[:-1]) + jnp.int32(0)
+
+
+def smallest_rung(wanted: int, sizes: tuple[int, ...]) -> int:
+    """`rung_for` of a known number."""
+    return sum(wanted > size for size in sizes[:-1])

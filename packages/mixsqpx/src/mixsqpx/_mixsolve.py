@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from ._collapse import collapse
+from ._host import INIT_TOL, lives_where_programs_run, solve_on_host
 from ._inputs import as_problem_arrays, is_concrete
 from ._mistakes import NAMES_MEANT, explain_names, warn_of_likelihoods, warn_of_tolerance
 from ._mixsqp import MixSQP
@@ -23,8 +24,6 @@ from ._throw import raise_on_failure
 from .implicit import attach_objective, attach_probs, on_active
 
 _DEFAULT_SOLVER = MixSQP()
-# How far the sum of `init` may be from one: the solution of a problem in single precision may be.
-_INIT_TOL = float(np.finfo(np.float32).eps) ** 0.5
 
 
 @explain_names(NAMES_MEANT)
@@ -108,8 +107,10 @@ def mixsolve(
         raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
     warn_of_likelihoods(log_lik)
     warn_of_tolerance(solver.gap_tol, log_lik, given)
-    whole: Any = lax.stop_gradient((log_lik, weights))
-    solution = _solve(*(collapse(*whole) or whole), lax.stop_gradient(init), solver, max_steps)
+    data: Any = (log_lik, weights, init)
+    matrix, omega, start = data if is_concrete(*data) else lax.stop_gradient(data)
+    matrix, omega = collapse(matrix, omega) or (matrix, omega)
+    solution = _solve(matrix, omega, start, solver, max_steps)
     if throw:
         solution = raise_on_failure(solution, solution.result, solution.stats["unit"], solution.gap)
     if is_concrete(log_lik, weights):
@@ -134,7 +135,6 @@ def mixsolve(
     )
 
 
-@partial(jax.jit, static_argnames=("solver", "max_steps"))
 def _solve(
     log_lik: Float[Array, "n m"],
     weights: Float[Array, " n"] | None,
@@ -143,9 +143,26 @@ def _solve(
     max_steps: int,
 ) -> MixSolution:
     """Solve without derivatives and without raising."""
+    data = (log_lik, weights, init)
+    if is_concrete(*data) and lives_where_programs_run(*data):
+        solution = solve_on_host(*data, solver, max_steps)
+        if solution is not None:
+            return solution
+    return _solve_traced(*data, solver, max_steps)
+
+
+@partial(jax.jit, static_argnames=("solver", "max_steps"))
+def _solve_traced(
+    log_lik: Float[Array, "n m"],
+    weights: Float[Array, " n"] | None,
+    init: Float[Array, " m"] | None,
+    solver: AbstractMixSolver,
+    max_steps: int,
+) -> MixSolution:
+    """All in one program, which takes steps of any size."""
     problem, fault, unit = build_problem(log_lik, weights)
     if init is not None:
-        feasible = jnp.all(init >= 0) & (jnp.abs(jnp.sum(init) - 1) <= _INIT_TOL)
+        feasible = jnp.all(init >= 0) & (jnp.abs(jnp.sum(init) - 1) <= INIT_TOL)
         fault = RESULTS.where(
             (fault == RESULTS.successful) & ~feasible, RESULTS.infeasible_init, fault
         )

@@ -1,34 +1,43 @@
 """mixSQP: sequential quadratic programs on a working set of components."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from ._hessian import damped_hessian
 from ._ladder import ladder, rung_for
+from ._line_search import line_search
+from ._model import Model, can_reuse, not_holding
 from ._problem import MixProblem
-from ._product import inner
 from ._qp import solve_qp
-from ._reductions import sums
-from ._solver import AbstractMixSolver, MixState, as_python, evaluate, iterate, unevaluated
-from ._start import COARSENING, every, num_levels, rough_start
+from ._solver import AbstractMixSolver, MixState, as_python, iterate, unevaluated
+from ._start import (
+    COARSE_GAP,
+    COARSE_STEPS,
+    COARSENING,
+    every,
+    num_levels,
+    rough_start,
+    rough_start_on_host,
+)
 
-# A unit is unexplained at less than this of the bound in `_cover`.
-_SHORT = 0.3
-# The optimum of a sample of s rows leaves a gap of the order of (active components)/s on the whole.
-_COARSE_GAP = 1e-3
-_COARSE_STEPS = 50
 # Multipliers of a quadratic program are solved for to a part of the largest violation, v: to v
 # itself within these bounds. Far from the optimum the quadratic is not worth more.
 _QP_FINEST, _QP_COARSEST = 1e-3, 0.1
 # Candidates that a working set should hold besides the positive components.
-_MIN_CANDIDATES = 4
+MIN_CANDIDATES = 4
 # First of two sizes of working sets: enough for most optima on a grid, with candidates.
 _FIRST_OF_TWO = 24
+# First of more sizes: the Hessian of 40 components takes longer than the rest of a step only where
+# there are many units. Where there are not, a smaller size is not worth compiling.
+_FIRST, _FIRST_OF_FEW, _MANY_UNITS = 16, 40, 4000
 # Above this violation H is formed in single precision, two to three times as fast. Below it, the
 # small eigenvalues of H matter, and single precision costs steps.
 _ROUGH_ABOVE = 1e-4
@@ -38,23 +47,6 @@ _ROUGH_ABOVE = 1e-4
 _MODEL_HOLDS = 0.1
 _MUCH_WORK = 5_000_000
 _FAR_MORE, _FAR_LESS = 8, 20
-# Armijo's constant and the shortest step: the defaults of the R package.
-_SUFFICIENT_DECREASE = 0.01
-_MIN_STEP = 1e-8
-
-
-class _Model(eqx.Module):
-    """The quadratic model of a step, for the next.
-
-    `hess` is the damped Hessian of the first components of `order`, as many as the rung of the
-    ladder says, or of all as they come; what else it holds has no meaning. The next step can do
-    with it if neither the violation nor a slope is above `holds_below`.
-    """
-
-    hess: Float[Array, "k k"]
-    order: Int[Array, " m"]
-    rung: Int[Array, ""]
-    holds_below: Float[Array, ""]
 
 
 class MixSQP(AbstractMixSolver):
@@ -75,16 +67,17 @@ class MixSQP(AbstractMixSolver):
 
     gap_tol: float | None = eqx.field(default=None, static=True, converter=as_python)
     starts_anywhere: ClassVar[bool] = True
+    looks_at_tol: ClassVar[bool] = False
 
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:
         """First iterate: `init`, or a few EM steps and the optimum of a subsample of the rows."""
         if init is not None:
-            return unevaluated(problem, init, num_early=1, model=_no_model(problem))
+            return unevaluated(problem, init, num_early=1, model=self._none(problem))
         stride = COARSENING ** num_levels(problem.shape[0])
         part = every(stride, problem)
-        state = unevaluated(part, rough_start(part), num_early=1, model=_no_model(part))
+        state = unevaluated(part, rough_start(part), num_early=1, model=self._none(part))
         while stride > 1:
-            state, _ = iterate(self, part, state, gap_tol=_COARSE_GAP, max_steps=_COARSE_STEPS)
+            state, _ = iterate(self, part, state, gap_tol=COARSE_GAP, max_steps=COARSE_STEPS)
             stride //= COARSENING
             part = every(stride, problem)
             state = self.resume(part, state)
@@ -95,82 +88,90 @@ class MixSQP(AbstractMixSolver):
 
         That of a sixteenth of the units, or of other weights, does for one step.
         """
-        model = _no_model(problem)
-        if _rungs(state.mix_lik.size, state.probs.size) == _rungs(*problem.shape):
-            below = state.model.holds_below
-            below = jnp.where(below >= 0, jnp.inf, below)
-            model = eqx.tree_at(lambda model: model.holds_below, state.model, below)
+        model = state.model
+        if _rungs(state.mix_lik.size, state.probs.size) != _rungs(*problem.shape):
+            model = self._none(problem)
         return unevaluated(problem, state.probs, num_early=1, model=model)
 
-    def step(self, problem: MixProblem, state: MixState) -> MixState:
-        """One quadratic program on a working set, and a line search (Kim et al., algorithm 1).
+    def first_point(
+        self,
+        likelihoods: Callable[[np.ndarray, int], np.ndarray],
+        weights: Float[np.ndarray, " n"],
+        num_components: int,
+    ) -> Float[np.ndarray, " m"]:
+        """A few EM steps."""
+        return rough_start_on_host(likelihoods, weights, num_components)
 
-        The smallest rung of the ladder is taken that holds all positive components and some of the
-        candidates, so proportions outside the working set are always zero; or the working set of
-        the last step, with its Hessian. An early step goes nowhere, and evaluates the state: a
-        program of its own would take long to compile.
+    def no_model(
+        self, num_units: int, num_components: int, dtype: DTypeLike, rung: int | None = None
+    ) -> Model | None:
+        """A model that does not hold, with room for that of a rung, or for the largest."""
+        rungs = _rungs(num_units, num_components)
+        rungs = rungs if rung is None else rungs[rung : rung + 1]
+        room = max((size for size, is_kept in rungs if is_kept), default=0)
+        if not room:
+            return None
+        return Model(
+            hess=jnp.zeros((room, room), dtype),
+            order=jnp.arange(num_components, dtype=jnp.uint32),
+            rung=jnp.asarray(0, jnp.int32),
+            holds_below=jnp.asarray(-1.0, dtype),
+        )
+
+    def _none(self, problem: MixProblem) -> Model | None:
+        return self.no_model(*problem.shape, problem.lik.dtype)
+
+    def sizes(self, num_units: int, num_components: int) -> tuple[int, ...]:
+        """The ladder of sizes of working sets."""
+        return tuple(size for size, _ in _rungs(num_units, num_components))
+
+    def choose(self, problem: MixProblem, state: MixState) -> Int[Array, ""]:
+        """The smallest rung that holds all positive components and some of the candidates.
+
+        Proportions outside the working set are always zero, therefore. Or the rung of the last
+        step, with its Hessian.
         """
         rungs = _rungs(*problem.shape)
-        num_active, model = state.num_active, state.model
-        most = _MIN_CANDIDATES + num_active // 10
-        wanted = num_active + jnp.minimum(state.num_candidates, most)
-        early = state.num_steps < 0
-        reused = ~early & (jnp.maximum(state.violation, state.slope) <= model.holds_below)
-        order = jnp.where(reused, model.order, jnp.argsort(-_score(state)))
-        rung = jnp.where(reused, model.rung, rung_for(wanted, tuple(size for size, _ in rungs)))
-        scale = jnp.sqrt(problem.weights) / state.mix_lik
-        branches = [_same, *(partial(_subproblem, rungs=rungs, rung=i) for i in range(len(rungs)))]
-        branch = jnp.where(early, 0, 1 + rung)
-        target, model = lax.switch(branch, branches, problem, state, order, scale, reused)
-        return _line_search(problem, state, target, model, reused)
+        most = MIN_CANDIDATES + state.num_active // 10
+        wanted = state.num_active + jnp.minimum(state.num_candidates, most)
+        rung = rung_for(wanted, tuple(size for size, _ in rungs))
+        if state.model is None:
+            return rung
+        return jnp.where(can_reuse(state), state.model.rung, rung)
+
+    def step(self, problem: MixProblem, state: MixState, rung: int | None = None) -> MixState:
+        """One quadratic program on a working set, and a line search (Kim et al., algorithm 1).
+
+        An early step goes nowhere, and evaluates the state: a program of its own would take long to
+        compile.
+        """
+        rungs = _rungs(*problem.shape)
+        choices = range(len(rungs)) if rung is None else [rung]
+        chosen = self.choose(problem, state) if rung is None else jnp.asarray(0, jnp.int32)
+        branches = [_same, *(partial(_subproblem, rungs=rungs, rung=i) for i in choices)]
+        branch = jnp.where(state.num_steps < 0, 0, 1 + chosen)
+        target, model, reused = lax.switch(branch, branches, problem, state)
+        return line_search(problem, state, target, model, reused)
 
 
 def _rungs(num_units: int, num_components: int) -> list[tuple[int, bool]]:
     """Sizes of working sets, and whether Hessians of that size are kept for the next step."""
     n, m = num_units, num_components
     least, most = max(_MUCH_WORK / n, _FAR_MORE * m), n * m / _FAR_LESS
-    sizes = ladder(n, m, first_of_two=_FIRST_OF_TWO)
+    first = _FIRST if n > _MANY_UNITS else _FIRST_OF_FEW
+    sizes = ladder(n, m, first_of_two=_FIRST_OF_TWO, first=first)
     return [(k, least <= k**2 <= most) for k in sizes]
 
 
-def _no_model(problem: MixProblem) -> _Model:
-    """A model that does not hold, with room for the largest."""
-    n, m = problem.shape
-    room = max((size for size, is_kept in _rungs(n, m) if is_kept), default=0)
-    return _Model(
-        hess=jnp.zeros((room, room), problem.lik.dtype),
-        order=jnp.arange(m),
-        rung=jnp.asarray(0),
-        holds_below=jnp.asarray(-1.0, problem.lik.dtype),
-    )
-
-
-def _cover(
-    problem: MixProblem, probs: Float[Array, " m"], mix_lik: Float[Array, " n"]
-) -> tuple[Float[Array, " m"], Float[Array, " n"], Bool[Array, ""]]:
-    """Give mass ωᵢ to the best component of each unit i that the proportions hardly explain.
-
-    At the optimum uᵢ >= ωᵢ, since gⱼ >= 0 at the best component, where aᵢⱼ is one. Far below that
-    bound the quadratic model of -log uᵢ says nothing, Newton's method crawls (each step doubles
-    uᵢ), and the Hessian may overflow. At less than 0.3 of the bound the added mass pays for itself:
-    the unit gains ωᵢ log(1 + 1/0.3) = 1.47 ωᵢ, and the others lose ωᵢ at most. The last result is
-    whether there was such a unit.
-    """
-    short = mix_lik < _SHORT * problem.weights
-    any_short = jnp.any(short)
-
-    def add(
-        probs: Float[Array, " m"], mix_lik: Float[Array, " n"]
-    ) -> tuple[Float[Array, " m"], Float[Array, " n"]]:
-        best = jnp.argmax(problem.lik, axis=0)
-        probs = probs.at[best].add(jnp.where(short, problem.weights, 0.0))
-        return probs, problem.mixture(probs)
-
-    return *lax.cond(any_short, add, lambda *same: same, probs, mix_lik), any_short
-
-
-def _same(_: MixProblem, state: MixState, *__: Array) -> tuple[Float[Array, " m"], _Model]:
-    return state.probs, state.model
+def _same(
+    _: MixProblem, state: MixState
+) -> tuple[Float[Array, " m"], Model | None, Bool[Array, ""]]:
+    """No step. A model that there is already is that of another problem, and does for one step."""
+    model = state.model
+    if model is not None:
+        below = jnp.where(model.holds_below >= 0, jnp.inf, model.holds_below)
+        model = eqx.tree_at(lambda model: model.holds_below, model, below)
+    return state.probs, model, jnp.asarray(False)
 
 
 def _score(state: MixState) -> Float[Array, " m"]:
@@ -189,89 +190,38 @@ def _score(state: MixState) -> Float[Array, " m"]:
 
 
 def _subproblem(
-    problem: MixProblem,
-    state: MixState,
-    order: Int[Array, " m"],
-    scale: Float[Array, " n"],
-    reused: Bool[Array, ""],
-    *,
-    rungs: list[tuple[int, bool]],
-    rung: int,
-) -> tuple[Float[Array, " m"], _Model]:
-    """Minimiser of the quadratic model over the first components of an order, and the model.
-
-    `scale` holds √ωᵢ/uᵢ.
-    """
+    problem: MixProblem, state: MixState, *, rungs: list[tuple[int, bool]], rung: int
+) -> tuple[Float[Array, " m"], Model | None, Bool[Array, ""]]:
+    """Minimiser of the quadratic model on a working set; the model; whether it is the last one."""
     size, is_kept = rungs[rung]
-    members = order[:size] if size < order.size else slice(None)
-    probs, gradient = state.probs[members], state.gradient[members]
+    members, probs, gradient = slice(None), state.probs, state.gradient
+    reused = jnp.asarray(False)
+    if is_kept:
+        reused = can_reuse(state) & (state.model.rung == rung)
+    order = jnp.arange(state.probs.size, dtype=jnp.uint32)
+    if size < state.probs.size:
+        score = -_score(state)
+        if is_kept:
+            # The place of each component in the order of the last step.
+            place = jnp.zeros_like(score).at[state.model.order].set(order.astype(score.dtype))
+            score = jnp.where(reused, place, score)
+        sorted_by_score = lax.sort((score, order, probs, gradient), num_keys=1)
+        order = sorted_by_score[1]
+        members, probs, gradient = (values[:size] for values in sorted_by_score[1:])
     worst = state.violation
     rough = (worst > _ROUGH_ABOVE) & ~state.inexact
+    scale = jnp.sqrt(problem.weights) / state.mix_lik
     new = partial(damped_hessian, problem, members, scale, rough)
-    kept, holds_below = state.model.hess, jnp.full_like(worst, -1.0)
     if is_kept:
+        kept = state.model.hess
         hess = lax.cond(reused, lambda: kept[:size, :size], new)
-        kept, holds_below = kept.at[:size, :size].set(hess), _MODEL_HOLDS * worst
+        kept = kept.at[:size, :size].set(hess)
+        model = Model(kept, order, jnp.asarray(rung, jnp.int32), _MODEL_HOLDS * worst)
     else:
         hess = new()
+        model = not_holding(state.model)
     tol = worst * jnp.clip(worst, _QP_FINEST, _QP_COARSEST)
-    target = jnp.zeros_like(state.probs).at[members].set(solve_qp(hess, gradient, probs, tol))
-    return target, _Model(kept, order, jnp.asarray(rung), holds_below)
-
-
-def _line_search(
-    problem: MixProblem,
-    state: MixState,
-    target: Float[Array, " m"],
-    model: _Model,
-    reused: Bool[Array, ""],
-) -> MixState:
-    """Halve the step to the target until Armijo's condition holds; then cover, and rescale."""
-    target_lik = problem.mixture(target)
-    step = target - state.probs
-    mass, slope = sums(step, state.gradient * step)
-    relative = (target_lik - state.mix_lik) / state.mix_lik
-    rounding = 4 * float(jnp.finfo(step.dtype).eps)  # of a change or a slope
-
-    def too_long(carry: tuple[Float[Array, ""], Float[Array, ""]]) -> Bool[Array, ""]:
-        length, change = carry
-        enough = change <= _SUFFICIENT_DECREASE * length * slope + rounding
-        return ~enough & (length > _MIN_STEP)
-
-    def halve(
-        carry: tuple[Float[Array, ""], Float[Array, ""]],
-    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        length = carry[0] / 2
-        return length, length * mass - inner(problem.weights, jnp.log1p(length * relative))
-
-    start = (jnp.full_like(slope, 2.0), jnp.full_like(slope, jnp.inf))
-    length, change = lax.while_loop(too_long, halve, start)
-    usable = (length > _MIN_STEP) & jnp.isfinite(change)
-    # The full step is the target itself, with its exact zeros.
-    full = length == 1
-    probs = jnp.where(full, target, state.probs + length * step)
-    mix_lik = jnp.where(full, target_lik, state.mix_lik * (1 + length * relative))
-    probs = jnp.where(usable, probs, state.probs)
-    mix_lik = jnp.where(usable, mix_lik, state.mix_lik)
-    probs, mix_lik, covered = _cover(problem, probs, mix_lik)
-    # Dividing by the total minimises the objective along the ray.
-    total = inner(jnp.ones_like(probs), probs)
-    new = evaluate(problem, probs / total, mix_lik / total, rounding)
-    # Where rounding is all that is left, some step or other lowers the objective for ever. It says
-    # nothing of a violation above that: units of little weight move it by less than rounding.
-    lower = usable & (change < 0) & (new["violation"] > rounding)
-    better = lower | (new["violation"] < state.record)
-    # The quadratic program left no slope at the components it gave mass; new ones may violate, but
-    # not by as much. A Hessian in single precision may have no factors: such a step goes nowhere.
-    exact = (new["slope"] < 0.5 * state.violation) & (new["violation"] < 0.9 * state.violation)
-    inexact = (state.num_steps >= 0) & ~reused & ~exact
-    # The model's working set does not hold the components of the cover.
-    holds_below = jnp.where(covered, -1.0, model.holds_below)
-    return MixState(
-        **new,
-        num_steps=state.num_steps + 1,
-        num_stalled=jnp.where(better, 0, state.num_stalled + 1),
-        record=jnp.minimum(new["violation"], state.record),
-        inexact=inexact,
-        model=_Model(model.hess, model.order, model.rung, holds_below),
-    )
+    # There is no mass outside of the working set.
+    found = solve_qp(hess, gradient, probs, tol)
+    target = state.probs.at[members].set(found, mode="promise_in_bounds", unique_indices=True)
+    return target, model, reused

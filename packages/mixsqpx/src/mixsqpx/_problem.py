@@ -10,6 +10,13 @@ from ._blocks import Block, fold_blocks
 from ._product import product
 from ._solution import RESULTS
 
+# What can be wrong with a unit, the worst last.
+FAULTS = (
+    RESULTS.successful,
+    RESULTS.zero_likelihood,
+    RESULTS.invalid_log_lik,
+    RESULTS.invalid_weights,
+)
 # Entries that fit the cache of a processor core, about.
 _CACHED = 250_000
 
@@ -73,21 +80,12 @@ def normalise_weights(
     return scaled / jnp.sum(scaled)
 
 
-def build_problem(
-    log_lik: Float[Array, "n m"], weights: Float[Array, " n"] | None
-) -> tuple[MixProblem, RESULTS, Int[Array, ""]]:
-    """Scale the data, and look for what no solver can handle.
+def exponentiate(
+    log_lik: Float[Array, "n m"],
+) -> tuple[Float[Array, "m n"], Float[Array, " n"], Int[Array, " n"]]:
+    """Likelihoods and row maxima as a `MixProblem` has them, and what is wrong with each unit.
 
-    The matrix is treated without regard to the weights, so that many weightings can share it.
-
-    Returns
-    -------
-    problem : MixProblem
-        Of use only where `result` is successful.
-    result : RESULTS
-        What is wrong with the data, if anything.
-    unit : Int[Array, ""]
-        The first unit at fault, or -1.
+    That is an index into `FAULTS`, for units that have a weight.
     """
     row_max = jnp.max(log_lik, axis=1)
     # XLA's maximum loses NaN on CPU (its option `xla_cpu_enable_fast_min_max`); a product keeps it,
@@ -106,26 +104,38 @@ def build_problem(
         return block.put(jnp.where(block.of(usable, 0)[None, :], part, 1.0), lik)
 
     lik = fold_blocks(fill, jnp.zeros(log_lik.shape[::-1], log_lik.dtype), *log_lik.shape)
+    impossible = ~jnp.isnan(mean) & (row_max == -jnp.inf)
+    return lik, row_max_or_zero, jnp.where(usable, 0, jnp.where(impossible, 1, 2))
 
+
+def build_problem(
+    log_lik: Float[Array, "n m"], weights: Float[Array, " n"] | None
+) -> tuple[MixProblem, RESULTS, Int[Array, ""]]:
+    """Scale the data, and look for what no solver can handle.
+
+    The matrix is treated without regard to the weights, so that many weightings can share it.
+
+    Returns
+    -------
+    problem : MixProblem
+        Of use only where `result` is successful.
+    result : RESULTS
+        What is wrong with the data, if anything.
+    unit : Int[Array, ""]
+        The first unit at fault, or -1.
+    """
+    lik, row_max, fault = exponentiate(log_lik)
     # A number for each unit, zero for no fault, and one maximum: with the matrix a constant of the
     # program and a batch of weights, XLA would fold logical reductions for many seconds.
-    impossible = ~jnp.isnan(mean) & (row_max == -jnp.inf)
-    fault = jnp.where(usable, 0, jnp.where(impossible, 1, 2))
     if weights is not None:
         fault = jnp.where(weights != 0, fault, 0)
         fault = jnp.where((weights >= 0) & (weights < jnp.inf), fault, 3)
     unit = jnp.argmax(fault)
-    members = (
-        RESULTS.successful,
-        RESULTS.zero_likelihood,
-        RESULTS.invalid_log_lik,
-        RESULTS.invalid_weights,
-    )
     result = RESULTS.successful
-    for code, member in enumerate(members):
+    for code, member in enumerate(FAULTS):
         result = RESULTS.where(fault[unit] == code, member, result)
     unit = jnp.where(fault[unit] > 0, unit, -1)
     if weights is not None:
         result = RESULTS.where(jnp.any(weights != 0), result, RESULTS.zero_weights)
     normalised = normalise_weights(weights, log_lik.shape[0], lik.dtype)
-    return MixProblem(lik, row_max_or_zero, normalised), result, unit
+    return MixProblem(lik, row_max, normalised), result, unit

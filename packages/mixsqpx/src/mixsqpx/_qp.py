@@ -7,12 +7,15 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Scalar
 
+from ._cholesky import BlockCholesky
 from ._product import product
-from ._reductions import sums
+from ._reductions import largest
 
 # Multipliers this close to the worst free their variables, where that makes progress; after a pivot
 # that made none the worst alone, and from then on a few more with every pivot.
 _LEAST_SHARE, _EASING = 0.5, 0.9
+# Up to this size systems are solved without LAPACK.
+_MOST_WITHOUT_LAPACK = 320
 # From this size on a factor of half the size is worth compiling: it is an eighth of the work.
 _LARGE = 250
 # Lengths tried on the way to a target that is not feasible.
@@ -39,10 +42,13 @@ def _newton_step(
 
     def solve(hess: Array, slope: Array, free: Array) -> Array:
         both = free[:, None] & free[None, :]
-        matrix = jnp.where(both, hess, jnp.eye(free.size, dtype=hess.dtype))
+        # As a constant where that is not large: then there is nothing to compile.
+        identity = (np if free.size < _LARGE else jnp).eye(free.size, dtype=hess.dtype)
+        matrix = jnp.where(both, hess, identity)
         operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
         rhs = jnp.where(free, -slope, 0.0)
-        return lx.linear_solve(operator, rhs, lx.Cholesky(), throw=False).value
+        method = BlockCholesky() if free.size <= _MOST_WITHOUT_LAPACK else lx.Cholesky()
+        return lx.linear_solve(operator, rhs, method, throw=False).value
 
     def solve_half(hess: Array, slope: Array, free: Array) -> Array:
         members = jnp.argsort(~free)[: free.size // 2]
@@ -87,7 +93,8 @@ def solve_qp(
     as the worst. After a pivot without progress it is the worst alone, which always makes some, and
     the share falls back to a half over the pivots that follow.
 
-    Every pivot decreases the quadratic, hence an early stop still gives a descent direction.
+    Every pivot decreases the quadratic, hence an early stop still gives a descent direction. Where
+    the factor fails no pivot would change anything: that is the end.
 
     Parameters
     ----------
@@ -111,24 +118,23 @@ def solve_qp(
         y, slope = state.y, state.slope
         step = _newton_step(hess, slope, state.free)
         ratio = jnp.where(y + step < 0, -y / step, jnp.inf)
-        least = ratio[jnp.argmin(ratio)]
+        least = -largest(-ratio)
         steps = _shortened(y, step, ratio, least)
         turned = product(steps, hess)
-        linear, quadratic = sums(steps * slope[None, :], steps * turned, axis=1)
-        changes = linear + 0.5 * quadratic
+        changes = jnp.sum(steps * (slope[None, :] + 0.5 * turned), axis=1)
         best = jnp.argmin(changes)
         # Not if the factor failed. A change of eps is rounding: the objective is of order one.
         change = changes[best]
+        is_finite = jnp.isfinite(change)
         usable = change <= float(jnp.finfo(y.dtype).eps)
         new = y + jnp.where(usable, steps[best], 0.0)
         multipliers = slope + jnp.where(usable, turned[best], 0.0)
-        interior = (least == jnp.inf) & jnp.isfinite(change)
         held = new <= 0
-        held_back = jnp.where(held, multipliers, 0.0)
-        worst = held_back[jnp.argmin(held_back)]
+        worst = -largest(jnp.where(held, -multipliers, 0.0))
+        interior = (least == jnp.inf) & is_finite
         share = jnp.where(change < 0, jnp.maximum(_EASING * state.share, _LEAST_SHARE), 1.0)
-        enter = held & (multipliers <= share * worst) & (worst < -tol) & interior
-        finished = interior & (worst >= -tol)
+        enter = held & (multipliers <= share * worst) & (worst + tol < 0) & interior
+        finished = (interior & (worst + tol >= 0)) | ~is_finite
         return _QPState(
             new,
             multipliers,

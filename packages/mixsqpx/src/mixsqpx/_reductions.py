@@ -28,6 +28,11 @@ def sums_and_maxima(
     return _reduce(sums, maxima, 0)
 
 
+def largest(values: Float[Array, " m"]) -> Float[Array, ""]:
+    """The largest entry of a vector, NaN if any is. See `sums` for the length."""
+    return _reduce((), (values, values), 0)[0]
+
+
 def _reduce(
     to_sum: tuple[Array, ...], to_compare: tuple[Array, ...], axis: int
 ) -> tuple[Array, ...]:

@@ -1,6 +1,8 @@
 """What a solver is, and the one loop that drives every solver to a certificate."""
 
 import abc
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -15,7 +17,7 @@ from ._reductions import sums_and_maxima
 from ._solution import RESULTS
 
 # Steps in a row without progress after which the precision is taken to be exhausted.
-_PATIENCE = 3
+PATIENCE = 3
 
 
 class MixState(eqx.Module):
@@ -59,12 +61,20 @@ def unevaluated(
     problem: MixProblem, probs: Float[Array, " m"], num_early: int, model: PyTree = None
 ) -> MixState:
     """First state at a point of the simplex, whose gradient is left to the first step."""
-    gradient, unknown = jnp.zeros_like(probs), jnp.full((), jnp.inf, probs.dtype)
+    state = first_state(*problem.shape, probs.dtype, num_early, model)
+    return replace(state, probs=probs, mix_lik=problem.mixture(probs))
+
+
+def first_state(
+    num_units: int, num_components: int, dtype: DTypeLike, num_early: int, model: PyTree
+) -> MixState:
+    """A state of which nothing is known: its first step evaluates it."""
+    nothing, unknown = jnp.zeros(num_components, dtype), jnp.full((), jnp.inf, dtype)
     early, zero, no = jnp.asarray(-num_early), jnp.asarray(0), jnp.asarray(False)
     return MixState(
-        probs=probs,
-        mix_lik=problem.mixture(probs),
-        gradient=gradient,
+        probs=nothing,
+        mix_lik=jnp.ones(num_units, dtype),
+        gradient=nothing,
         num_active=zero,
         num_candidates=zero,
         violation=unknown,
@@ -132,6 +142,8 @@ class AbstractMixSolver(eqx.Module):
     # Whether a component that starts at zero can enter the mixture.
     starts_anywhere: ClassVar[bool]
     usual_max_steps: ClassVar[int] = 1000
+    # Whether a step depends on `gap_tol`.
+    looks_at_tol: ClassVar[bool]
 
     def __check_init__(self) -> None:
         """Refuse a tolerance that nothing could be compared with."""
@@ -148,14 +160,68 @@ class AbstractMixSolver(eqx.Module):
         """First iterate, from the last one of another problem."""
 
     @abc.abstractmethod
-    def step(self, problem: MixProblem, state: MixState) -> MixState:
-        """Next iterate."""
+    def first_point(
+        self,
+        likelihoods: Callable[[np.ndarray, int], np.ndarray],
+        weights: Float[np.ndarray, " n"],
+        num_components: int,
+    ) -> Float[np.ndarray, " m"]:
+        """The solver's own first point, for known numbers; see `rough_start_on_host`."""
+
+    @abc.abstractmethod
+    def no_model(
+        self, num_units: int, num_components: int, dtype: DTypeLike, rung: int | None = None
+    ) -> PyTree:
+        """What a state keeps for the next step where there is nothing to keep.
+
+        For steps of one size, or of any; None where steps of that size keep nothing.
+        """
+
+    @abc.abstractmethod
+    def sizes(self, num_units: int, num_components: int) -> tuple[int, ...]:
+        """Sizes that a step is compiled for: of working sets, the last for all components."""
+
+    @abc.abstractmethod
+    def choose(self, problem: MixProblem, state: MixState) -> Int[Array, ""]:
+        """Index of the smallest of the sizes that does for the next step."""
+
+    @abc.abstractmethod
+    def step(self, problem: MixProblem, state: MixState, rung: int | None = None) -> MixState:
+        """Next iterate, by a step of one of the sizes; None leaves the choice to the numbers."""
 
     def resolve_gap_tol(self, dtype: DTypeLike) -> float:
         """`gap_tol`, or its default for a dtype."""
         if self.gap_tol is not None:
             return self.gap_tol
-        return 1e-10 if jnp.finfo(dtype).bits >= 64 else 1e-5
+        return 1e-10 if np.dtype(dtype).itemsize >= 8 else 1e-5
+
+
+def is_unfinished(
+    state: MixState, gap_tol: float | Float[Array, ""], max_steps: int | Int[Array, ""]
+) -> Bool[Array, ""]:
+    """Whether there is to be another step.
+
+    Until the gap over all components is at most `gap_tol`; then until no component is left over.
+    """
+    return (
+        ((state.gap > gap_tol) | (state.left_over > 0))
+        & (state.num_steps < max_steps)
+        & (state.num_stalled < PATIENCE)
+    )
+
+
+def advance(
+    solver: AbstractMixSolver,
+    problem: MixProblem,
+    state: MixState,
+    gap_tol: float | Float[Array, ""],
+    rung: int | None = None,
+) -> MixState:
+    """A step, unless the state would not be optimal any more."""
+    new = solver.step(problem, state, rung)
+    lost = (state.gap <= gap_tol) & ~(new.gap <= gap_tol)
+    kept = eqx.tree_at(lambda s: s.left_over, state, jnp.zeros_like(state.left_over))
+    return lax.cond(lost, lambda: kept, lambda: new)
 
 
 def iterate(
@@ -167,28 +233,45 @@ def iterate(
     max_steps: int,
     ok: bool | Bool[Array, ""] = True,
 ) -> tuple[MixState, RESULTS]:
-    """Step until the gap over all components is at most `gap_tol`; nothing else is success.
-
-    Then it goes on until no component is left over, or the state would not be optimal any more.
-    """
-
-    def step(state: MixState) -> MixState:
-        new = solver.step(problem, state)
-        lost = (state.gap <= gap_tol) & ~(new.gap <= gap_tol)
-        kept = eqx.tree_at(lambda s: s.left_over, state, jnp.zeros_like(state.left_over))
-        return lax.cond(lost, lambda: kept, lambda: new)
-
-    def unfinished(state: MixState) -> Bool[Array, ""]:
-        return (
-            ok
-            & ((state.gap > gap_tol) | (state.left_over > 0))
-            & (state.num_steps < max_steps)
-            & (state.num_stalled < _PATIENCE)
-        )
-
-    state = lax.while_loop(unfinished, step, state)
+    """Step until the gap over all components is at most `gap_tol`; nothing else is success."""
+    state = lax.while_loop(
+        lambda state: ok & is_unfinished(state, gap_tol, max_steps),
+        lambda state: advance(solver, problem, state, gap_tol),
+        state,
+    )
     failure = RESULTS.where(
-        state.num_stalled < _PATIENCE, RESULTS.mix_max_steps_reached, RESULTS.precision_exhausted
+        state.num_stalled < PATIENCE, RESULTS.mix_max_steps_reached, RESULTS.precision_exhausted
     )
     failure = RESULTS.where(jnp.isfinite(state.gap), failure, RESULTS.nonfinite)
     return state, RESULTS.where(state.gap <= gap_tol, RESULTS.successful, failure)
+
+
+def phase(
+    solver: AbstractMixSolver,
+    problem: MixProblem,
+    state: MixState,
+    gap_tol: Float[Array, ""],
+    max_steps: Int[Array, ""],
+    rung: int,
+) -> tuple[MixState, Int[Array, ""]]:
+    """`iterate` with steps of one size, as long as that is enough.
+
+    Returns
+    -------
+    state : MixState
+    rung : Int[Array, ""]
+        Index of the size that is needed next; -1 at the end.
+    """
+
+    def needed(state: MixState) -> Int[Array, ""]:
+        goes_on = is_unfinished(state, gap_tol, max_steps)
+        return jnp.where(goes_on, solver.choose(problem, state), -1)
+
+    def proceeds(state: MixState) -> Bool[Array, ""]:
+        at = needed(state)
+        return (at >= 0) & (at <= rung)
+
+    state = lax.while_loop(
+        proceeds, lambda state: advance(solver, problem, state, gap_tol, rung), state
+    )
+    return state, needed(state)

@@ -53,7 +53,9 @@ def _raise_for(code: int, unit: int, gap: float, member: tuple[int, ...]) -> Non
     raise RuntimeError(f"{message} The gap is {gap:.1e}.")
 
 
-def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""], gap: Float[Array, ""]) -> T:
+def raise_on_failure(
+    value: T, result: RESULTS, unit: Int[Array, "*batch"], gap: Float[Array, "*batch"]
+) -> T:
     """Return `value` unless the result is a failure: then raise it.
 
     Under a JAX transformation the error comes when the computation runs, wrapped by JAX, with the
@@ -65,10 +67,10 @@ def raise_on_failure(value: T, result: RESULTS, unit: Int[Array, ""], gap: Float
     value : PyTree of arrays
         Returned.
     result : RESULTS
-        Of a solve.
-    unit : Int[Array, ""]
+        Of a solve, or of a batch of solves: then the first failure is raised.
+    unit : Int[Array, "*batch"]
         The unit at fault, for the message; -1 for none.
-    gap : Float[Array, ""]
+    gap : Float[Array, "*batch"]
         The optimality gap that was reached, for the message.
 
     Raises

@@ -6,8 +6,8 @@ Econometrics 13, 163-183. The log wage of man i in year t is
     y_it = x_it' beta + v_i + e_it,    e_it normal with standard deviation sigma.
 
 Random effects take v_i to be normal. Here its distribution is estimated, together with beta and
-sigma, and the estimates are printed with their standard errors next to those of normal random
-effects.
+sigma; and beta is estimated by moments that hold whatever the distribution is. Both are printed
+with their standard errors next to normal random effects.
 
 Usage: python wage_panel.py [PLOT]
 """
@@ -54,6 +54,13 @@ class WageModel(eqx.Module):
         log_scale = self.log_sigma + 0.5 * jnp.log(2 * jnp.pi)
         return -0.5 * squares * jnp.exp(-2 * self.log_sigma) - num_years * log_scale
 
+    def sample(
+        self, key: Array, data: dict[str, Array], latent: Float[Array, " n"]
+    ) -> dict[str, Array]:
+        """New wages of each man, given his effect."""
+        mean = data["x"] @ self.beta + latent[:, None]
+        return data | {"y": mean + jnp.exp(self.log_sigma) * jax.random.normal(key, mean.shape)}
+
 
 def load() -> dict[str, np.ndarray]:
     """Arrays with the men on the leading axis: log wages (545, 8), regressors (545, 8, 14)."""
@@ -98,23 +105,32 @@ def random_effects(data: dict[str, np.ndarray]) -> RandomEffects:
 
 
 def print_comparison(result: spmlex.FitResult, normal: RandomEffects) -> None:
-    """Slopes with standard errors of three kinds, next to those of normal random effects."""
-    supp, probs, rule = np.asarray(result.supp), np.asarray(result.probs), "-" * 78
+    """Slopes with their standard errors, by three ways to treat the unit effect."""
+    supp, probs, rule = np.asarray(result.supp), np.asarray(result.probs), "-" * 94
     beta, std_errs, effect, loglik = normal
     mean = supp @ probs
     std_dev = np.sqrt((supp - mean) ** 2 @ probs)
     replications = result.bootstrap(jax.random.key(0), num=NUM_REPLICATIONS)
     kinds = result.std_errors("hessian"), result.std_errors("robust"), replications.std_errors
-    free = zip(result.model.beta, *kinds, strict=False)  # sigma is last, and has no counterpart
-    print(f"\n{'unit effect v':<18}{'unknown':>10}{'standard errors':^30}{'normal':>10}")
+    moments = result.orthogonal(jax.random.key(0))
+    orthogonal = moments.estimates, moments.std_errors()
+    # sigma is last, and has no counterpart
+    free = zip(result.model.beta, *kinds, *orthogonal, strict=False)
     print(
-        f"{'':<28}{'hessian':>10}{'robust':>10}{'bootstrap':>10}{'':>10}{'std. err.':>10}\n{rule}"
+        f"\n{'unit effect v':<16}{'estimated':>9}{'standard errors':^27}"
+        f"{'not needed':>14}{'':>9}{'normal':>10}"
+    )
+    print(
+        f"{'':<25}{'hessian':>9}{'robust':>9}{'bootstrap':>10}{'orthogonal':>13}{'std. err.':>10}"
+        f"{'':>9}{'std. err.':>10}\n{rule}"
     )
     for name, own, re, re_err in zip(REGRESSORS, free, beta, std_errs, strict=True):
-        print(f"{name:<18}" + "".join(f"{value:>10.4f}" for value in (*own, re, re_err)))
-    print(f"{rule}\n{'mean of v':<18}{mean:>10.4f}{'':<30}{effect.mean:>10.4f}")
-    print(f"{'std. dev. of v':<18}{std_dev:>10.4f}{'':<30}{effect.stdev:>10.4f}")
-    print(f"{'log-likelihood':<18}{result.loglik:>10.3f}{'':<30}{loglik:>10.3f}")
+        cells = (*own, re, re_err)
+        widths = (9, 9, 9, 10, 13, 10, 9, 10)
+        print(f"{name:<16}" + "".join(f"{x:>{w}.4f}" for x, w in zip(cells, widths, strict=True)))
+    print(f"{rule}\n{'mean of v':<16}{mean:>9.4f}{'':<51}{effect.mean:>9.4f}")
+    print(f"{'std. dev. of v':<16}{std_dev:>9.4f}{'':<51}{effect.stdev:>9.4f}")
+    print(f"{'log-likelihood':<16}{result.loglik:>9.2f}{'':<51}{loglik:>9.2f}")
 
 
 def plot(result: spmlex.FitResult, normal: NormalDist, path: str) -> None:

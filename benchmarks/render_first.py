@@ -111,8 +111,8 @@ def page(found: dict[str, Any]) -> str:
         "estimate": (
             "A model",
             "The factor model with three outcomes, 2 000 × 75, by `spmlex.fit`, or by jaxopt's "
-            "BFGS over another solver; then another model on the same data, and the first bootstrap of "
-            "500 replications.",
+            "BFGS over another solver; then another model on the same data, and the first "
+            "bootstrap of 500 replications.",
             {"second_model": "second model", "bootstrap": "bootstrap"},
         ),
         "kept": (

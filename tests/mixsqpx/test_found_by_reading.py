@@ -1,10 +1,12 @@
-"""Two corners that no solve of a good problem turns."""
+"""Corners that few solves turn."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from .helpers import check_solved
+from .recipes import Recipe
 from .zoo import normal
 
 
@@ -79,3 +81,14 @@ def test_a_good_batch_passes():
 def test_the_first_failure_of_a_batch_is_raised():
     with pytest.raises(ValueError, match=r"`log_lik` holds NaN[\s\S]*unit at fault: 7"):
         raised(solved(batch().at[1, 7, 2].set(jnp.nan).at[2, 5, 0].set(jnp.inf)))
+
+
+def test_a_start_that_leaves_units_without_likelihood():
+    """EM loses their mass; what follows makes up for it at once, compiled or not."""
+    import mixsqpx
+
+    log_lik, weights = Recipe(10206801, "holes", 10.0, 0.0, "wide").make()
+    for solve in (mixsqpx.mixsolve, jax.jit(lambda *data: mixsqpx.mixsolve(*data))):
+        solution = solve(log_lik, weights)
+        check_solved(log_lik, weights, solution)
+        assert int(solution.stats["num_steps"]) < 30

@@ -78,6 +78,8 @@ def _solve(matrix: Float[Array, "k k"], vector: Float[Array, " k"]) -> Float[Arr
         block = _eliminate(rest[: min(panel, k - start)])
         blocks.append(jnp.pad(block, ((0, 0), (start, 0))))
         height = len(block)
+        if start + height == k:
+            break
         right = block[:, height:]
         rest = rest[height:, height:] - product(right[:, :-1].T, right)
     return _substitute(blocks[0] if len(blocks) == 1 else jnp.concatenate(blocks))

@@ -27,7 +27,7 @@ def line_search(
     """Halve the step to the target until Armijo's condition holds; then cover, and rescale."""
     target_lik = problem.mixture(target)
     step = target - state.probs
-    mass, slope = sums(step, state.gradient * step)
+    whole, mass, slope = sums(target, step, state.gradient * step)
     relative = (target_lik - state.mix_lik) / state.mix_lik
     rounding = 4 * float(jnp.finfo(step.dtype).eps)  # of a change or a slope
 
@@ -50,7 +50,7 @@ def line_search(
     # The full step is the target itself, with its exact zeros.
     full = length >= 1
     # Dividing by the total minimises the objective along the ray.
-    total = jnp.where(usable, 1 + length * mass, 1.0)
+    total = whole - (1 - jnp.minimum(length, 1.0)) * mass
     probs = jnp.where(full, target, state.probs + length * step) / total
     mix_lik = jnp.where(full, target_lik, state.mix_lik * (1 + length * relative)) / total
     probs = jnp.where(usable, probs, state.probs)

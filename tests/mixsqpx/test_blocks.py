@@ -12,7 +12,7 @@ LARGE, BLOCK, NUM_UNITS = 1_000, 900, N + 3
 
 
 @pytest.fixture
-def small_blocks(monkeypatch):
+def small_blocks(own_programs, monkeypatch):
     from mixsqpx import _blocks
 
     monkeypatch.setattr(_blocks, "_LARGE", LARGE)

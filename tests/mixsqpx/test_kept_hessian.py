@@ -15,7 +15,7 @@ from .zoo import normal
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _kept():
+def _kept(own_programs):
     from mixsqpx import _mixsqp
 
     with pytest.MonkeyPatch.context() as patch:
@@ -26,7 +26,7 @@ def _kept():
 
 
 def one_more(problem):
-    """A shape that no other test has, since the compiled programs know only shapes."""
+    """The problem with a unit of no weight."""
     log_lik, weights = problem.make()
     return np.vstack([log_lik, log_lik[:1]]), np.append(weights, 0.0)
 

@@ -9,7 +9,7 @@ from .zoo import N, zoo
 
 
 @pytest.fixture
-def without_factors(monkeypatch):
+def without_factors(own_programs, monkeypatch):
     """A negative diagonal for every Hessian in single precision."""
     from mixsqpx import _mixsqp
 
@@ -28,7 +28,6 @@ def test_solved_all_the_same(without_factors, name, start):
     """Also where no component in the mixture has a slope, and all that is left is to enter."""
     import mixsqpx
 
-    # A shape that no other test has, since the compiled programs know only shapes.
     problem = zoo()[name]
     more = slice(N - 6, N)
     log_lik = np.concatenate([problem.log_lik, problem.log_lik[more]])

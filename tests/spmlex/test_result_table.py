@@ -76,7 +76,7 @@ def test_text():
     rules = [line for line in lines if set(line) <= {"=", "-"}]
     assert [line[0] for line in rules] == ["=", "-", "-", "="]
     assert max(map(len, lines)) == width
-    last = lines.index(rules[-1])
+    last = len(lines) - 1 - lines[::-1].index(rules[-1])
     assert all(len(line) == width for line in lines[1 : last + 1] if line != lines[6])
     assert " ".join(lines[last + 1 :]) == summary(result).notes[-1]
     words = " ".join(text.split())

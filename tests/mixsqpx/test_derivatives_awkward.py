@@ -76,6 +76,8 @@ def moved_with_data(log_lik, tangent, weights):
     return jax.jvp(lambda ell: solve(ell, weights, None).probs, (log_lik,), (tangent,))[1]
 
 
+# In single precision the tolerance is as far as it goes.
+@pytest.mark.filterwarnings("ignore:`gap_tol` is 1.0e-13:UserWarning")
 @pytest.mark.parametrize("weight", [1.0, 1e-6, 1e-10, 1e-14])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_unit_with_a_component_of_its_own(weight, dtype):

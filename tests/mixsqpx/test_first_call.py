@@ -91,11 +91,11 @@ def test_what_failed_already_compiles_no_solver(compiled):
 
 
 def test_only_the_sizes_that_are_reached_are_compiled(compiled):
-    """There are four sizes of working sets for these 200 components."""
+    """There are three sizes of working sets for these 200 components."""
     import mixsqpx
     from mixsqpx._shapes import padded_shape
 
-    assert len(mixsqpx.MixSQP().sizes(*padded_shape(600, 200))) == 4
+    assert len(mixsqpx.MixSQP().sizes(*padded_shape(600, 200))) == 3
     few, many = (jnp.asarray(log_lik_of(600, 200, width=width)) for width in (1.5, 0.03))
     jax.clear_caches()
     first = compiled(mixsqpx.mixsolve, few)

@@ -71,8 +71,9 @@ def test_a_limit_that_is_just_enough():
     assert short.result == RESULTS.fit_max_steps_reached
 
 
-def test_an_inner_solver_that_fails_is_reported():
+def test_an_inner_solver_that_fails_is_reported(monkeypatch):
     # EM cannot reach this gap in the steps it has; the minimiser is content with the start.
+    monkeypatch.setattr(EM, "usual_max_steps", 100)
     options = {
         "mix_solver": EM(gap_tol=1e-14),
         "minimiser": TrustRegionNewton(atol=10.0),

@@ -86,7 +86,7 @@ def test_columns_of_a_data_frame_are_what_they_hold():
     assert value == profile_ll(column, {"a": DATA["x"][:, 0, 0]}, SUPP)[0]
     # A whole frame is not: its columns have names.
     for function in (profile_ll, fit):
-        with raises(ValueError, "`data` holds no array", "a dict of the columns"):
+        with raises(TypeError, "`data` is a data frame", "columns 'a', 'b', 'c'"):
             function(column, frame, SUPP)
     # The same as weights and groups.
     frame = pd.DataFrame({"weight": np.ones(12)})

@@ -195,7 +195,7 @@ def test_smallest_problems(shape):
     np.testing.assert_allclose(grad.log_sd, 3 - np.mean(squares), rtol=1e-12)
 
 
-def test_the_given_solver_is_used():
+def test_the_given_solver_is_used(monkeypatch):
     model, data, supp = PROBLEMS["panel"]
     log_lik = log_lik_of(PROBLEMS["panel"])
     best = mixture_value(log_lik, profile_ll(model, data, supp)[1])
@@ -204,6 +204,7 @@ def test_the_given_solver_is_used():
     # Linear convergence stops just below its tolerance; and the certificate holds.
     assert 1e-4 < gap <= 1e-3
     assert 0 < value - best <= gap
+    monkeypatch.setattr(EM, "usual_max_steps", 100)
     with pytest.raises(RuntimeError, match="step limit"):
         profile_ll(model, data, supp, solver=EM(gap_tol=1e-14))
     value, _ = profile_ll(model, data, supp, solver=MixSQP(gap_tol=1e-14))

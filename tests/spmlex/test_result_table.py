@@ -48,8 +48,9 @@ def unsuccessful():
 
 def rows_of(text):
     """Name and numbers of each row between the second thin rule and the thick one."""
-    blocks = text.split("-" * len(text.splitlines()[1]))
-    return {line.split()[0]: line.split()[1:] for line in blocks[2].splitlines()[1:-1]}
+    width = len(text.splitlines()[1])
+    rows = text.split("-" * width)[2].split("=" * width)[0].splitlines()[1:]
+    return {line.split()[0]: line.split()[1:] for line in rows}
 
 
 def test_numbers():

@@ -102,8 +102,9 @@ def test_only_the_sizes_that_are_reached_are_compiled(compiled):
     second = compiled(mixsqpx.mixsolve, many)
     assert int(mixsqpx.mixsolve(few).stats["num_active"]) <= 16
     assert int(mixsqpx.mixsolve(many).stats["num_active"]) > 40
-    # The exponential, how numbers come back, and one or two sizes; then the others.
-    assert first <= 4
+    # The exponential, how numbers come back (two programs before JAX 0.5), and one or two sizes;
+    # then the others.
+    assert first <= 5
     assert second >= 1
 
 

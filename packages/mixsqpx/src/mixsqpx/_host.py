@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.dtypes import canonicalize_dtype
 from jaxtyping import Array, Float, Int, PyTree
@@ -58,7 +59,8 @@ def _run_phase(
 
 
 _phase = Programs(_run_phase, static=("solver", "rung"))
-_put = Programs(lambda *arrays: arrays)
+# Adding nothing, since JAX hands back as it is what a program hands back as it was.
+_put = Programs(lambda *arrays: tuple(jnp.asarray(x) + 0 for x in arrays))
 
 
 @np.errstate(all="ignore")
@@ -174,6 +176,8 @@ def _solution(filled: Filled, state: dict[str, Any], gap_tol: float) -> MixSolut
     probs, gradient = (np.asarray(state[name])[: filled.m] for name in ("probs", "gradient"))
     objective = -np.sum(filled.weights * terms)
     counts = (max(int(state["num_steps"]), 0), int(state["num_active"]), -1)
+    # NumPy 1 takes a single number in single precision beside one of Python's for double.
+    objective, gap = (np.asarray(x, probs.dtype) for x in (objective, gap))
     return _assemble(probs, objective, gap, gradient, result, counts)
 
 

@@ -135,8 +135,8 @@ def main() -> None:
         "The designs are those of `benchmarks/coverage/designs.py`. Every search starts where a "
         "user would: loadings of one, everything else at zero. No sample is left out: one without "
         "an estimate or an interval counts as not covered. With "
-        f"{most} samples a coverage of 95% is known to ± {error:.1f} points. Of the {len(designs())} "
-        f"designs {len(cells)} are shown; the command goes on with the others.",
+        f"{most} samples a coverage of 95% is known to ± {error:.1f} points. Of the "
+        f"{len(designs())} designs {len(cells)} are shown; the command goes on with the others.",
         "",
         "- **orthogonal**: `spmlex.fit_orthogonal` with its defaults. **profile**: `spmlex.fit` "
         "and its standard errors. **normal**: maximum likelihood with a normal latent variable. "

@@ -162,6 +162,7 @@ def num_mappings():
         return sum(1 for _ in file)
 
 
+# Only Linux says how many mappings a process has, and only there is a limit on them.
 @pytest.mark.skipif("not __import__('os').path.exists('/proc/self/maps')")
 def test_shapes_without_end_take_no_more_and_more_memory(monkeypatch):
     """With room for 6 programs in place of 128, two or three of which are one shape's."""

@@ -49,7 +49,7 @@ PARTS = {
         "tests/mixsqpx/test_solve.py -k 'not single_precision and not tall'",
     ),
     "derivatives": (
-        [f"{MIX}/implicit.py", f"{SPM}/_profile.py", f"{SPM}/_expansion.py"],
+        [f"{MIX}/implicit.py", f"{SPM}/_profile/_profile.py", f"{SPM}/_profile/_expansion.py"],
         "tests/spmlex/test_expansion.py tests/mixsqpx/test_derivatives.py "
         "tests/mixsqpx/test_derivatives_awkward.py tests/spmlex/test_derivatives.py "
         "tests/spmlex/test_groups.py tests/spmlex/test_profile.py tests/spmlex/test_errors.py",

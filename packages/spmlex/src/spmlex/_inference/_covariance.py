@@ -1,18 +1,16 @@
 """Covariances of the estimates, standard errors and confidence intervals."""
 
-from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Float, Int
 
-from ._scores import hessian, problem_of, scores
-from ._units import as_labels
-
-if TYPE_CHECKING:
-    from ._result import FitResult
+from .._fields import Fit, problem_of, unit_weights
+from .._level import critical_value
+from .._model import as_labels
+from ._scores import hessian, scores
 
 KINDS = ("hessian", "opg", "robust", "cluster")
 
@@ -28,8 +26,8 @@ class SingularInformationError(RuntimeError):
     """The information matrix has no positive definite inverse; the message says along what."""
 
 
-def covariance(
-    result: "FitResult", kind: str = "hessian", clusters: Int[ArrayLike, " n"] | None = None
+def cov(
+    result: Fit, kind: str = "hessian", clusters: Int[ArrayLike, " n"] | None = None
 ) -> Float[np.ndarray, "p p"]:
     """Estimated covariance of the estimates.
 
@@ -86,14 +84,14 @@ def covariance(
 
 
 def std_errors(
-    result: "FitResult", kind: str = "hessian", clusters: Int[ArrayLike, " n"] | None = None
+    result: Fit, kind: str = "hessian", clusters: Int[ArrayLike, " n"] | None = None
 ) -> Float[np.ndarray, " p"]:
-    """Standard errors: square roots of the diagonal of `covariance`, whose arguments it takes."""
-    return np.sqrt(np.diagonal(covariance(result, kind, clusters)))
+    """Standard errors: square roots of the diagonal of `cov`, whose arguments it takes."""
+    return np.sqrt(np.diagonal(cov(result, kind, clusters)))
 
 
 def conf_int(
-    result: "FitResult",
+    result: Fit,
     level: float = 0.95,
     kind: str = "hessian",
     clusters: Int[ArrayLike, " n"] | None = None,
@@ -107,7 +105,7 @@ def conf_int(
     level : float
         Probability that an interval covers, strictly between 0 and 1.
     kind, clusters
-        See `covariance`, also for what is raised.
+        See `cov`, also for what is raised.
 
     Returns
     -------
@@ -119,32 +117,13 @@ def conf_int(
     return np.stack([centre - half, centre + half], axis=1)
 
 
-def critical_value(level: float) -> float:
-    """Quantile of the normal distribution for a two-sided interval.
-
-    Raises
-    ------
-    ValueError
-        For a level that is no probability.
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must be between 0 and 1, such as 0.95, but it is {level!r}.")
-    return -NormalDist().inv_cdf((1 - level) / 2)
-
-
-def unit_weights(result: "FitResult") -> Float[np.ndarray, " n"]:
-    """Weights as they were given, ones for none."""
-    weights = result.problem.weights
-    return np.ones(result.n_obs) if weights is None else np.asarray(weights, np.float64)
-
-
-def check_kind(kind: str, clusters: Any, result: "FitResult") -> Int[np.ndarray, " n"] | None:
+def check_kind(kind: str, clusters: Any, result: Fit) -> Int[np.ndarray, " n"] | None:
     """Clusters numbered from zero, None without.
 
     Raises
     ------
     ValueError
-        See `covariance`.
+        See `cov`.
     """
     if kind not in KINDS:
         raise ValueError(f"`kind` must be one of {', '.join(map(repr, KINDS))}, not {kind!r}.")
@@ -157,7 +136,7 @@ def check_kind(kind: str, clusters: Any, result: "FitResult") -> Int[np.ndarray,
     return check_clusters(clusters, result)
 
 
-def check_clusters(clusters: Any, result: "FitResult") -> Int[np.ndarray, " n"]:
+def check_clusters(clusters: Any, result: Fit) -> Int[np.ndarray, " n"]:
     """Clusters numbered from zero.
 
     Raises
@@ -189,12 +168,12 @@ def sandwich(
     return total.T @ total
 
 
-def invert_hessian(result: "FitResult") -> Float[np.ndarray, "p p"]:
+def invert_hessian(result: Fit) -> Float[np.ndarray, "p p"]:
     """Covariance of kind `"hessian"`."""
     return invert(hessian(result), result.param_names, result.probs.dtype)
 
 
-def invert_opg(result: "FitResult", units: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "p p"]:
+def invert_opg(result: Fit, units: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "p p"]:
     """Covariance of kind `"opg"`, from the scores."""
     cross = units.T @ (unit_weights(result)[:, None] * units)
     return invert(

@@ -4,9 +4,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ._covariance import critical_value
-from ._summary import ESTIMATE, STD_ERR, number
-from ._table import Row, Table
+from .._level import critical_value
+from .._table import ESTIMATE, STD_ERR, Row, Table, number
 
 
 class Bootstrap(eqx.Module):

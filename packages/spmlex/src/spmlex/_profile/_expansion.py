@@ -11,9 +11,8 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from mixsqpx.implicit import normalise_weights, on_active, product, solve_active
 
-from ._model import log_lik_of, replace_units, take
+from .._model import Groups, log_lik_of, replace_units, take
 from ._profile import Profile
-from ._units import Groups
 
 # Entries of the log-likelihoods that are differentiated at once: with all that comes with them they
 # fit the cache of a processor core.

@@ -10,9 +10,9 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from mixsqpx import RESULTS as MIX_RESULTS
 
+from .._profile import Profile
+from ._driver import small_gradient
 from ._newton import TrustRegionNewton
-from ._profile import Profile
-from ._search import small_gradient
 
 
 class Optimum(NamedTuple):

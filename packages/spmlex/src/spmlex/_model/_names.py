@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ._function_model import FunctionModel
-from ._model import leaf_name
+from ._leaves import leaf_name
 
 
 def param_names(params: PyTree) -> tuple[str, ...]:

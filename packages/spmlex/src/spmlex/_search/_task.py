@@ -11,12 +11,20 @@ from jaxtyping import PyTree
 
 from mixsqpx import AbstractMixSolver
 
-from ._model import as_inputs, check_model, leading_length, split_model
+from .._model import (
+    as_groups,
+    as_inputs,
+    as_weights,
+    check_model,
+    check_weights,
+    is_concrete,
+    leading_length,
+    split_model,
+)
+from .._profile import default_mix_solver
 from ._newton import TrustRegionNewton
-from ._profile import default_mix_solver
-from ._search import Problem, first_init
+from ._problem import Problem, first_init
 from ._start import check_alike, check_starts
-from ._units import as_groups, as_weights, check_weights, is_concrete
 
 # Parameters beyond which BFGS is the default. In benchmarks/fit.py it needs twice the time of
 # Newton's method with 61 of them, and a quarter with 201.

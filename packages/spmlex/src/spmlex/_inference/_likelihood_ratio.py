@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,15 +14,11 @@ from jaxtyping import Array, Float, Int, PyTree, Scalar
 
 from mixsqpx import RESULTS as MIX_RESULTS
 
-from ._compiled import optimise
-from ._covariance import critical_value, std_errors, unit_weights
-from ._newton import AbstractExpandable, Expansion, TrustRegionNewton
-from ._profile import Profile
-from ._scores import problem_of, total_weight
-from ._search import Problem
-
-if TYPE_CHECKING:
-    from ._result import FitResult
+from .._fields import Fit, problem_of, total_weight, unit_weights
+from .._level import critical_value
+from .._profile import Profile
+from .._search import AbstractExpandable, Expansion, Problem, TrustRegionNewton, optimise
+from ._covariance import std_errors
 
 _MAX_STEPS = 100
 # The search for an end of an interval: doublings of the distance, cuts after a failure, and
@@ -53,7 +49,7 @@ class ProfileInterval(NamedTuple):
     upper_reason: str
 
 
-def likelihood_ratio_test(restricted: "FitResult", full: "FitResult") -> LikelihoodRatio:
+def likelihood_ratio_test(restricted: Fit, full: Fit) -> LikelihoodRatio:
     """Test of a restriction on the parameters.
 
     Twice the difference of the profile log-likelihoods is asymptotically chi-square, with as many
@@ -111,7 +107,7 @@ def likelihood_ratio_test(restricted: "FitResult", full: "FitResult") -> Likelih
     return LikelihoodRatio(statistic, df, float(gammaincc(df / 2, statistic / 2)))
 
 
-def profile_interval(result: "FitResult", name: str, level: float = 0.95) -> ProfileInterval:
+def profile_interval(result: Fit, name: str, level: float = 0.95) -> ProfileInterval:
     """Values of one parameter that a likelihood-ratio test does not reject.
 
     The other parameters and the distribution are estimated anew at each value, from those at the
@@ -155,7 +151,7 @@ def profile_interval(result: "FitResult", name: str, level: float = 0.95) -> Pro
 
 
 def profile_curve(
-    result: "FitResult", name: str, values: Float[ArrayLike, " k"]
+    result: Fit, name: str, values: Float[ArrayLike, " k"]
 ) -> Float[np.ndarray, " k"]:
     """Total log-likelihood at given values of one parameter, maximised over everything else.
 
@@ -195,7 +191,7 @@ def profile_curve(
 class _Curve:
     """Twice the fall of the log-likelihood at a value of one parameter; keeps where it has been."""
 
-    def __init__(self, result: "FitResult", name: str) -> None:
+    def __init__(self, result: Fit, name: str) -> None:
         names = result.param_names
         if name not in names:
             raise ValueError(
@@ -229,7 +225,7 @@ class _Curve:
         return max(fall, 0.0)
 
 
-def _noise(result: "FitResult") -> float:
+def _noise(result: Fit) -> float:
     """What a difference of log-likelihoods may be by rounding, and by the ends of searches.
 
     A gradient as large as a successful fit may have leaves less than the last term, unless the

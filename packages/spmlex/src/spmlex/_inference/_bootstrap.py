@@ -1,6 +1,6 @@
 """Bootstrap by exchangeable weights."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,16 +13,11 @@ from jaxtyping import Array, Bool, Float, Int, PyTree, Scalar
 from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx.implicit import product
 
-from ._compiled import optimise
+from .._fields import Fit, problem_of, total_weight
+from .._model import check_key
+from .._search import Problem, TrustRegionNewton, optimise
 from ._covariance import check_clusters, invert_hessian
-from ._newton import TrustRegionNewton
 from ._replications import Bootstrap
-from ._scores import problem_of, total_weight
-from ._search import Problem
-from ._simulate import check_key
-
-if TYPE_CHECKING:
-    from ._result import FitResult
 
 SCHEMES = ("exponential", "multinomial")
 
@@ -35,7 +30,7 @@ _MAX_NEWTON_STEPS = 100
 
 
 def bootstrap(
-    result: "FitResult",
+    result: Fit,
     key: Array,
     *,
     num: int = 500,
@@ -47,7 +42,7 @@ def bootstrap(
     Each unit or cluster gets a weight, on top of the weight it has. The spread of the estimates is
     that of the estimator, for a parametric part that is estimated along with a distribution, too
     (Cheng & Huang, 2010). A unit counts as one draw, whatever its weight, as in kind `"robust"` of
-    `covariance`.
+    `cov`.
 
     The searches are quasi-Newton ones that start from the Hessian of the fit: a handful of
     gradients each. Those that do not finish are repeated with `TrustRegionNewton`.
@@ -75,7 +70,7 @@ def bootstrap(
     Raises
     ------
     ValueError
-        For an unknown scheme, `num` below 2, and clusters as in `covariance`.
+        For an unknown scheme, `num` below 2, and clusters as in `cov`.
     SingularInformationError
         A RuntimeError, if the information is singular or indefinite.
     RuntimeError

@@ -1,7 +1,5 @@
 """Scores of the units, and how the distribution responds to the parameters."""
 
-from typing import TYPE_CHECKING
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,12 +11,9 @@ from jaxtyping import Array, Float, Int, PyTree
 import mixsqpx
 from mixsqpx.implicit import attach_probs, product
 
-from ._model import log_lik_of, replace_units, take
-from ._search import Problem
-from ._solution import RESULTS
-
-if TYPE_CHECKING:
-    from ._result import FitResult
+from .._fields import Fit, problem_of, total_weight
+from .._model import log_lik_of, replace_units, take
+from .._search import Problem
 
 # Derivatives in this many parameters at once: each needs memory of its own.
 _BLOCK = 16
@@ -125,44 +120,13 @@ def members_of(probs: Float[Array, "m *g"]) -> Int[np.ndarray, " k"]:
     return np.argsort(-mass, kind="stable")[:size]
 
 
-def check_success(result: "FitResult") -> None:
-    """Refuse a fit without estimates.
-
-    Raises
-    ------
-    RuntimeError
-        If the fit did not end at a stationary point.
-    """
-    if result.result != RESULTS.successful:
-        raise RuntimeError(
-            "The search did not end at a stationary point, so there is no estimate to work with. "
-            f"{RESULTS[result.result]}"
-        )
-
-
-def problem_of(result: "FitResult") -> Problem:
-    """What was fitted.
-
-    Raises
-    ------
-    RuntimeError
-        If the fit has no data, or did not end at a stationary point.
-    """
-    check_success(result)
-    if result.problem.data is None:
-        raise RuntimeError(
-            "This fit was loaded without its data, and this needs them: give `load` the data."
-        )
-    return result.problem
-
-
-def linearisation(result: "FitResult") -> tuple[Linearisation, Int[np.ndarray, " k"]]:
+def linearisation(result: Fit) -> tuple[Linearisation, Int[np.ndarray, " k"]]:
     """Derivatives at a fit, and the support points of their columns."""
     problem, members = problem_of(result), members_of(result.probs)
     return _linearise(problem, result.params, result.probs, jnp.asarray(members)), members
 
 
-def scores(result: "FitResult") -> Float[np.ndarray, "n p"]:
+def scores(result: Fit) -> Float[np.ndarray, "n p"]:
     """Scores of the profile log-likelihood, one row a unit.
 
     sᵢ = Σⱼ πᵢⱼ ∂θ ℓᵢⱼ + (∂p_A/∂θ)ᵀ a_iA/uᵢ, the total derivative of log uᵢ(θ, p(θ)). The second
@@ -194,7 +158,7 @@ def scores(result: "FitResult") -> Float[np.ndarray, "n p"]:
     return np.asarray(linearisation(result)[0].scores)
 
 
-def hessian(result: "FitResult") -> Float[np.ndarray, "p p"]:
+def hessian(result: Fit) -> Float[np.ndarray, "p p"]:
     """Exact Hessian of the total negative profile log-likelihood: the observed information.
 
     f_θθ - f_θp H_AA⁻¹ f_pθ, times the sum of the weights (the number of units without weights).
@@ -216,11 +180,6 @@ def hessian(result: "FitResult") -> Float[np.ndarray, "p p"]:
     """
     problem = problem_of(result)
     return np.asarray(_hessian(problem, result.params), np.float64) * total_weight(result)
-
-
-def total_weight(result: "FitResult") -> float:
-    """Sum of the weights; without weights, number of units."""
-    return float(result.stats["total_weight"])
 
 
 _linearise = eqx.filter_jit(linearise)

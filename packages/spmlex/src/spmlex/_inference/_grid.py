@@ -1,6 +1,6 @@
 """Whether the grid is fine enough for the fit."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,14 +11,9 @@ from jaxtyping import Array, Float, Int, PyTree
 from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx.implicit import product
 
-from ._model import log_lik_of, replace_units
-from ._scores import problem_of, total_weight
-from ._search import Problem
-from ._solution import RESULTS
-
-if TYPE_CHECKING:
-    from ._result import FitResult
-
+from .._fields import Fit, problem_of, total_weight
+from .._model import log_lik_of, replace_units
+from .._search import RESULTS, Problem
 
 # By the simulations of benchmarks/coverage.py, with normal latent variables: the median is 0.01 for
 # proper maxima on points 0.4 standard deviations of the noise apart, 0.3 for vanishing variances.
@@ -31,7 +26,7 @@ _MASS_AT_END = 1e-3
 _NUM_BEYOND = 10
 
 
-def grid_gap(result: "FitResult") -> float:
+def grid_gap(result: Fit) -> float:
     """What the mean log-likelihood could gain, at most, by masses halfway between grid points.
 
     log maxⱼ Σᵢ ωᵢ aᵢⱼ/uᵢ over the midpoints of neighbouring support points: the certificate `gap`,
@@ -71,7 +66,7 @@ def grid_gap(result: "FitResult") -> float:
     return float(_grid_gap(problem, result.params, result.probs))
 
 
-def grid_notes(result: "FitResult") -> list[str]:
+def grid_notes(result: Fit) -> list[str]:
     """What a table should say about the grid: nothing, unless points outside of it are missed."""
     supp, problem = result.supp, result.problem
     usable = eqx.is_array(supp) and supp.ndim == 1 and supp.size > 1
@@ -124,7 +119,7 @@ def _change(nats: float) -> str:
     return f"{'higher' if nats > 0 else 'lower'} by {abs(nats):.2g} only"
 
 
-def _gain_on(points: Float[Array, " k"], result: "FitResult", problem: Problem) -> float:
+def _gain_on(points: Float[Array, " k"], result: Fit, problem: Problem) -> float:
     """What a distribution on other points would add to the log-likelihood of a fit."""
     wider = eqx.tree_at(
         lambda p: (p.supp, p.init), problem, (points, None), is_leaf=lambda x: x is None

@@ -2,27 +2,22 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
-from ._covariance import check_kind, critical_value, std_errors, unit_weights
-from ._grid import grid_notes
-from ._information import aic, bic, num_free
-from ._model import constant_notes
-from ._solution import RESULTS
-from ._table import Row, Table
-
-if TYPE_CHECKING:
-    from ._result import FitResult
-
-ESTIMATE, STD_ERR = "estimate", "std. err."
+from .._fields import Fit
+from .._inference import aic, bic, check_kind, grid_notes, num_free, std_errors
+from .._level import critical_value
+from .._search import RESULTS
+from .._table import ESTIMATE, STD_ERR, Row, Table, coefficient_table, number
+from ._notes import constant_notes, weight_notes, worth_note
 
 
 def summary(
-    result: "FitResult",
+    result: Fit,
     *,
     kind: str | None = None,
     clusters: Int[ArrayLike, " n"] | None = None,
@@ -39,9 +34,9 @@ def summary(
     ----------
     result : FitResult
     kind : {"hessian", "opg", "robust", "cluster"}, optional
-        Of the covariance; see `covariance`. By default `"hessian"`, and no intervals.
+        Of the covariance; see `cov`. By default `"hessian"`, and no intervals.
     clusters
-        See `covariance`.
+        See `cov`.
     level : float
         Of the confidence intervals.
 
@@ -58,11 +53,11 @@ def summary(
     critical_value(level)
     with_intervals, kind = kind is not None, kind or "hessian"
     std_errs, reason = _std_errors(result, kind, clusters)
-    notes = grid_notes(result) + _weight_notes(result, kind) + constant_notes(result)
+    notes = grid_notes(result) + weight_notes(result, kind) + constant_notes(result)
     if std_errs is None:
         notes.append(f"No standard errors: {reason}")
     else:
-        notes.append(_worth(result))
+        notes.append(worth_note(result))
     return coefficient_table(
         "Profile likelihood estimates",
         [*_header(result), ("Standard errors", "none" if std_errs is None else kind)],
@@ -74,61 +69,8 @@ def summary(
     )
 
 
-def _worth(result: "FitResult") -> str:
-    """What standard errors of the profile likelihood are worth, and what to do."""
-    model = result.model
-    drawn = any(callable(getattr(model, name, None)) for name in ("sample", "all_outcomes"))
-    way = "take" if drawn else "add `sample(key, data, latent)` to the model and take"
-    return (
-        "These standard errors are too small where the distribution is continuous or regressors do "
-        f"not vary within units. For intervals that hold, {way} `result.orthogonal(key)`."
-    )
-
-
-def coefficient_table(
-    title: str,
-    header: list[tuple[str, str]],
-    names: tuple[str, ...],
-    estimates: Float[np.ndarray, " p"],
-    std_errs: Float[np.ndarray, " p"] | None,
-    level: float | None,
-    notes: list[str],
-) -> Table:
-    """Estimates, standard errors, and with a level z, p and symmetric intervals."""
-    numbers: dict[str | tuple[str, str], np.ndarray] = {ESTIMATE: estimates}
-    if std_errs is not None:
-        numbers[STD_ERR] = std_errs
-    if std_errs is not None and level is not None:
-        times, tail = critical_value(level), (1 - level) / 2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            z = estimates / std_errs
-        half = times * std_errs
-        numbers |= {
-            "z": z,
-            "P>|z|": np.array([math.erfc(abs(value) / math.sqrt(2.0)) for value in z]),
-            f"[{tail:.10g}": estimates - half,
-            f"{1 - tail:.10g}]": estimates + half,
-        }
-    formats = {"z": _ratio, "P>|z|": "{:.3f}".format}
-    rows = tuple(
-        Row(
-            name, tuple(formats.get(str(key), number)(column[k]) for key, column in numbers.items())
-        )
-        for k, name in enumerate(names)
-    )
-    return Table(
-        title=title,
-        header=tuple(header),
-        columns=tuple(map(str, numbers)),
-        sections=(rows,),
-        notes=tuple(notes),
-        numbers=numbers,
-        index=names,
-    )
-
-
 def compare(
-    results: "Mapping[str, FitResult]",
+    results: Mapping[Any, Fit],
     *,
     kind: str = "hessian",
     clusters: Int[ArrayLike, " n"] | None = None,
@@ -142,7 +84,7 @@ def compare(
         share a row. Whether their log-likelihoods can be compared is for you to know: it takes the
         same units and the same outcomes.
     kind, clusters
-        Of the covariances; see `covariance`.
+        Of the covariances; see `cov`.
 
     Returns
     -------
@@ -156,10 +98,8 @@ def compare(
     ValueError
         If it is empty or two names are one as text, and for an unknown `kind`.
     """
-    from ._result import FitResult
-
     if not isinstance(results, Mapping) or not all(
-        isinstance(fit, FitResult) for fit in results.values()
+        isinstance(fit, Fit) for fit in results.values()
     ):
         raise TypeError(
             "`results` must be a mapping of names to fits, such as "
@@ -175,7 +115,7 @@ def compare(
     notes = []
     for label, fit in fits.items():
         std_errs, reason = _std_errors(fit, kind, clusters)
-        notes += [f"{label}: {note}" for note in _weight_notes(fit, kind)]
+        notes += [f"{label}: {note}" for note in weight_notes(fit, kind)]
         if std_errs is None:
             notes.append(f"No standard errors of {label}: {reason}")
             std_errs = np.full(fit.estimates.size, np.nan)
@@ -204,20 +144,8 @@ def compare(
     )
 
 
-def number(value: Any) -> str:
-    """An estimate, to six decimals where these hold at least three digits, else to six digits."""
-    value = float(value)
-    if value == 0 or 1e-4 <= abs(value) < 1e6 or not math.isfinite(value):
-        return f"{value:.6f}"
-    return f"{value:.5e}"
-
-
-def _ratio(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 1e5 else f"{value:.2e}"
-
-
 def _std_errors(
-    result: "FitResult", kind: str, clusters: Any
+    result: Fit, kind: str, clusters: Any
 ) -> tuple[Float[np.ndarray, " p"] | None, str]:
     """Standard errors, or why there are none."""
     check_kind(kind, clusters, result)
@@ -229,23 +157,7 @@ def _std_errors(
         return None, str(error)
 
 
-def _weight_notes(result: "FitResult", kind: str) -> list[str]:
-    """That weights are taken for frequencies, where their scale says that they are none."""
-    weights = unit_weights(result)
-    total, num_units = weights.sum(), int(np.sum(weights > 0))
-    if 0.5 <= total / num_units <= 2.0 or np.array_equal(weights, weights.round()):
-        return []
-    affected = "likelihood and criteria"
-    if kind in ("hessian", "opg"):
-        affected = "likelihood, criteria and standard errors"
-    return [
-        f"The weights of {num_units} units sum to {total:.6g}. They are taken as frequencies: "
-        f"{affected} are those of {total:.6g} units. If only their ratios mean something, rescale "
-        "them to a mean of one; kind='robust' has standard errors that do not depend on it."
-    ]
-
-
-def _header(result: "FitResult") -> list[tuple[str, str]]:
+def _header(result: Fit) -> list[tuple[str, str]]:
     converged = bool(result.result == RESULTS.successful)
     header = [
         ("Units", f"{result.n_obs}"),
@@ -262,7 +174,7 @@ def _header(result: "FitResult") -> list[tuple[str, str]]:
     return header
 
 
-def _statistics(fits: "Mapping[str, FitResult]") -> tuple[Row, ...]:
+def _statistics(fits: Mapping[str, Fit]) -> tuple[Row, ...]:
     """What sums up a fit, one row each."""
     measures = {
         "Log-likelihood": lambda fit: f"{fit.loglik:.3f}",

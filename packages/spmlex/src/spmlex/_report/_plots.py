@@ -11,11 +11,11 @@ from jaxtyping import Array, Float, PyTree
 
 import mixsqpx
 
-from ._covariance import critical_value
-from ._likelihood_ratio import profile_curve, profile_interval
-from ._model import leaf_name, log_lik_of
-from ._scores import problem_of
-from ._search import Problem
+from .._fields import Fit, problem_of
+from .._inference import profile_curve, profile_interval
+from .._level import critical_value
+from .._model import leaf_name, log_lik_of
+from .._search import Problem
 
 # One for each group: masses of two groups at one point lie on top of each other.
 _MARKERS = "os^Dv"
@@ -23,11 +23,9 @@ _MARKERS = "os^Dv"
 if TYPE_CHECKING:
     import matplotlib.axes
 
-    from ._result import FitResult
-
 
 def plot_distribution(
-    result: "FitResult",
+    result: Fit,
     *,
     coordinate: str | None = None,
     ax: "matplotlib.axes.Axes | None" = None,
@@ -75,7 +73,7 @@ def plot_distribution(
 
 
 def plot_gradient(
-    result: "FitResult",
+    result: Fit,
     *,
     coordinate: str | None = None,
     ax: "matplotlib.axes.Axes | None" = None,
@@ -130,7 +128,7 @@ def plot_gradient(
 
 
 def plot_history(
-    result: "FitResult", *, ax: "matplotlib.axes.Axes | None" = None
+    result: Fit, *, ax: "matplotlib.axes.Axes | None" = None
 ) -> "matplotlib.axes.Axes":
     """Convergence of the search, on a logarithmic axis.
 
@@ -171,7 +169,7 @@ def plot_history(
 
 
 def plot_profile(
-    result: "FitResult",
+    result: Fit,
     name: str,
     *,
     values: Float[ArrayLike, " k"] | None = None,
@@ -282,7 +280,7 @@ def _columns(probs: Float[ArrayLike, "m *g"]) -> list[np.ndarray]:
     return list(array.reshape(array.shape[0], -1).T)
 
 
-def _group(result: "FitResult", g: int) -> str:
+def _group(result: Fit, g: int) -> str:
     return f", group {g}" if result.probs.ndim == 2 else ""
 
 

@@ -1,17 +1,13 @@
 """Information criteria."""
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._scores import total_weight
-
-if TYPE_CHECKING:
-    from ._result import FitResult
+from .._fields import Fit, total_weight
 
 
-def num_free(result: "FitResult", *, count_masses: bool = True) -> int:
+def num_free(result: Fit, *, count_masses: bool = True) -> int:
     """Degrees of freedom of a fit: estimated scalars, and masses that are free to vary.
 
     A group's distribution with K active points has K - 1 free masses. Where on the grid its points
@@ -22,8 +18,9 @@ def num_free(result: "FitResult", *, count_masses: bool = True) -> int:
     ----------
     result : FitResult
     count_masses : bool
-        Whether to count the masses. Without them, the distribution is taken as a nuisance that all
-        models under comparison share.
+        Whether to count the masses, as `aic` and `bic` do. Without them, the distribution is taken
+        as a nuisance that all models under comparison share, and Akaike's criterion is
+        `2 * fit.num_free(count_masses=False) - 2 * fit.loglik`.
 
     Returns
     -------
@@ -35,26 +32,18 @@ def num_free(result: "FitResult", *, count_masses: bool = True) -> int:
     return result.estimates.size + (masses if count_masses else 0)
 
 
-def aic(result: "FitResult", *, count_masses: bool = True) -> float:
+def aic(result: Fit) -> float:
     """Akaike's criterion, 2 × degrees of freedom - 2 × log-likelihood: smaller is better.
 
-    Parameters
-    ----------
-    result, count_masses
-        See `num_free`.
+    The masses count as parameters, see `num_free`.
     """
-    return 2.0 * num_free(result, count_masses=count_masses) - 2.0 * result.loglik
+    return 2.0 * num_free(result) - 2.0 * result.loglik
 
 
-def bic(result: "FitResult", *, count_masses: bool = True) -> float:
+def bic(result: Fit) -> float:
     """Schwarz's criterion, log n × degrees of freedom - 2 × log-likelihood: smaller is better.
 
     n is the number of units; with weights, which are taken as frequencies, their sum.
-
-    Parameters
-    ----------
-    result, count_masses
-        See `num_free`.
+    The masses count as parameters, see `num_free`.
     """
-    free = num_free(result, count_masses=count_masses)
-    return math.log(total_weight(result)) * free - 2.0 * result.loglik
+    return math.log(total_weight(result)) * num_free(result) - 2.0 * result.loglik

@@ -14,8 +14,16 @@ from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver, MixSolution, MixSQP, mixsolve, raise_on_failure
 from mixsqpx.implicit import attach_objective, attach_probs, on_active, product
 
-from ._model import as_inputs, leading_length, log_lik_of, replace_units, take
-from ._units import Groups, as_groups, as_weights
+from .._model import (
+    Groups,
+    as_groups,
+    as_inputs,
+    as_weights,
+    leading_length,
+    log_lik_of,
+    replace_units,
+    take,
+)
 
 
 class Profile(eqx.Module):

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ._function_model import FunctionModel
-from ._model import leaf_name, log_lik_of, take
-from ._search import Problem
+from .._model import FunctionModel, leaf_name, log_lik_of, take
+from ._problem import Problem
 
 
 def check_alike(models: Sequence[Any]) -> None:

@@ -1,22 +1,19 @@
 """Draws from a fitted model."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PyTree
 
-from ._model import as_arrays, leading_length
+from .._fields import Fit
+from .._model import as_arrays, check_key, leading_length
 from ._posterior import pick, posterior, units_of
-
-if TYPE_CHECKING:
-    from ._result import FitResult
 
 
 def sample_latent(
-    result: "FitResult",
+    result: Fit,
     key: Array,
     data: PyTree = None,
     groups: Int[Array | np.ndarray, " n"] | None = None,
@@ -58,7 +55,7 @@ def sample_latent(
 
 
 def simulate(
-    result: "FitResult",
+    result: Fit,
     key: Array,
     data: PyTree = None,
     groups: Int[Array | np.ndarray, " n"] | None = None,
@@ -104,9 +101,3 @@ def simulate(
     latent = sample_latent(result, of_latent, data, groups)
     units = units_of(result, data, groups)[0]
     return sample(of_outcomes, as_arrays(units), latent)
-
-
-def check_key(key: Any) -> None:
-    """Raise a TypeError for a key that is none."""
-    if not eqx.is_array(key):
-        raise TypeError(f"`key` must be a key such as `jax.random.key(0)`, but it is {key!r}.")

@@ -1,7 +1,7 @@
 """Functions of the estimates, with standard errors by the delta method."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,19 +14,10 @@ from jaxtyping import Array, Float, Int
 
 from mixsqpx.implicit import product
 
-from ._covariance import (
-    check_kind,
-    critical_value,
-    invert_hessian,
-    invert_opg,
-    sandwich,
-    unit_weights,
-)
-from ._model import replace_units
-from ._scores import linearisation, problem_of, total_weight
-
-if TYPE_CHECKING:
-    from ._result import FitResult
+from .._fields import Fit, problem_of, total_weight, unit_weights
+from .._inference import check_kind, invert_hessian, invert_opg, linearisation, sandwich
+from .._level import critical_value
+from .._model import replace_units
 
 
 class Estimate(eqx.Module):
@@ -60,7 +51,7 @@ class Estimate(eqx.Module):
 
 
 def delta(
-    result: "FitResult",
+    result: Fit,
     function: Callable[[Any, Float[Array, "m *g"]], ArrayLike],
     *,
     kind: str = "hessian",
@@ -90,7 +81,7 @@ def delta(
         `function(model, probs)` returns an array; differentiable by JAX, at the active points only
         as far as `probs` goes. It may call `jax.grad` itself.
     kind, clusters
-        See `covariance`.
+        See `cov`.
 
     Returns
     -------
@@ -102,7 +93,7 @@ def delta(
     TypeError
         If the function returns something other than an array.
     ValueError
-        For `kind` and `clusters` as in `covariance`, and for values or derivatives that are not
+        For `kind` and `clusters` as in `cov`, and for values or derivatives that are not
         finite.
     SingularInformationError
         A RuntimeError, if the information is singular or indefinite.
@@ -158,7 +149,7 @@ def _pseudo_inverse(hess: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
 
 
 def _cov(
-    result: "FitResult",
+    result: Fit,
     linear: Any,
     clusters: Any,
     kind: str,
@@ -187,7 +178,7 @@ def _cov(
 
 
 def average(
-    result: "FitResult",
+    result: Fit,
     function: Callable[[Any, Any, Any], Float[Array, "..."]],
     *,
     kind: str = "hessian",
@@ -210,7 +201,7 @@ def average(
         taken as the former. Its values may be undefined where there is no mass, but not its
         derivatives in the parameters; units of no weight have the data of one that counts.
     kind, clusters
-        See `covariance`.
+        See `cov`.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """The latent variable of each unit, given its data."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,16 +10,12 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._covariance import unit_weights
-from ._model import as_arrays, leading_length, log_lik_of
-from ._scores import check_success, problem_of
-
-if TYPE_CHECKING:
-    from ._result import FitResult
+from .._fields import Fit, check_success, problem_of, unit_weights
+from .._model import as_arrays, leading_length, log_lik_of
 
 
 def posterior(
-    result: "FitResult", data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
+    result: Fit, data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
 ) -> Float[Array, "n m"]:
     """Posterior probabilities of the support points: πᵢⱼ = pⱼ exp ℓᵢⱼ / Σₖ pₖ exp ℓᵢₖ.
 
@@ -61,7 +57,7 @@ def posterior(
 
 
 def posterior_mean(
-    result: "FitResult", data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
+    result: Fit, data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
 ) -> PyTree:
     """Posterior mean of the latent variable.
 
@@ -87,7 +83,7 @@ def posterior_mean(
 
 
 def posterior_mode(
-    result: "FitResult", data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
+    result: Fit, data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
 ) -> PyTree:
     """The support point of the highest posterior probability, the first of several.
 
@@ -135,7 +131,7 @@ def pick(supp: PyTree, points: Int[Array, " n"], unknown: Bool[Array, " n"]) -> 
 
 
 def posterior_quantile(
-    result: "FitResult",
+    result: Fit,
     level: float,
     data: PyTree = None,
     groups: Int[ArrayLike, " n"] | None = None,
@@ -181,7 +177,7 @@ def posterior_quantile(
     return jnp.where(jnp.isnan(probs[:, 0]), jnp.nan, quantiles.astype(probs.dtype))
 
 
-def units_of(result: "FitResult", data: PyTree, groups: Any) -> tuple[PyTree, Float[Array, "u m"]]:
+def units_of(result: Fit, data: PyTree, groups: Any) -> tuple[PyTree, Float[Array, "u m"]]:
     """Data of units, and the masses that hold for each, or one row for all."""
     check_success(result)
     if data is None:

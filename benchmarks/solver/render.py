@@ -1,22 +1,21 @@
-"""Tables and plots from the results of `mixsolve.py`, `batch.py` and `float32.py`.
-
-    python benchmarks/render.py [--results DIR] [--docs DIR]
-
-reads `mixsolve.json`, `batch.json` and `float32.json`, and writes `benchmarks-mixsolve.md` and its
-figures, `benchmarks-mixsolve-n.svg` and `-m.svg`. The plots need matplotlib.
-"""
+"""The page of the benchmark of `mixsolve`: `mixsolve.json`, `batch.json` and `float32.json`."""
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-NAME = "benchmarks-mixsolve"
-
-WRONG = 1e-3
-"""A gap above it is not a solution."""
+from ..shared.gap import WRONG
+from ..shared.markdown import (
+    commands,
+    commit_text,
+    gap_text,
+    run_text,
+    seconds,
+    size_text,
+    table,
+)
+from ..shared.results import read
 
 FAMILY_NOTES = {
     "normal_scale": "Normal scale mixture, as in adaptive shrinkage",
@@ -28,29 +27,9 @@ FAMILY_NOTES = {
 }
 
 
-def seconds(value: float) -> str:
-    """A time with three digits that count."""
-    if value >= 100.0:
-        return f"{value:.0f} s"
-    if value >= 1.0:
-        return f"{value:.3g} s"
-    return f"{value * 1e3:.3g} ms"
-
-
-def gap_text(gap: float) -> str:
-    """A gap with one digit; rounding below zero counts as zero."""
-    return "∞" if gap == float("inf") else f"{max(gap, 0.0):.0e}"
-
-
 def time_of(run: dict[str, Any]) -> float:
     """Warm median, or the first call where there was no time for a warm one."""
     return float(run.get("warm_median", run["first"]))
-
-
-def size_text(problem: dict[str, Any]) -> str:
-    """Rows and columns of a problem."""
-    text = f"{problem['n']:,} × {problem['m']:,}".replace(",", " ")
-    return text.replace(" ", "\N{NO-BREAK SPACE}")  # a size stays on one line
 
 
 def cell(run: dict[str, Any], budget: float) -> str:
@@ -67,29 +46,17 @@ def cell(run: dict[str, Any], budget: float) -> str:
         return f"{seconds(time_of(run))}, {gap}"
     if run["verdict"] == "failed":
         return f"not solved, {gap}"
-    gaps = [float(g) for g in run["gaps"]]
-    wrong = sum(g > WRONG for g in gaps)
-    calls = "" if wrong == len(gaps) else f" in {wrong} of {len(gaps)} calls"
+    calls = "" if run["wrong"] == run["calls"] else f" in {run['wrong']} of {run['calls']} calls"
     return f"**wrong**{calls}, {gap}"
 
 
 def memory_cell(run: dict[str, Any]) -> str:
     """Peak memory above what the process had before the first solve."""
-    if run.get("peak_rss_mb") is None or run.get("baseline_rss_mb") is None:
-        return "–"
-    return f"{max(run['peak_rss_mb'] - run['baseline_rss_mb'], 0.0):.0f}"
+    return f"{run['memory_mb']:.0f}" if "memory_mb" in run else "–"
 
 
 PEERS = ("r", "cpp", "rust", "clarabel")
 """Whom the ratio is against: not our own EM, and not the variants of a peer."""
-
-
-def row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    return [row(head), row(["---"] + ["---:"] * (len(head) - 1)), *map(row, rows)]
 
 
 def family_section(family: str, results: dict[str, Any]) -> list[str]:
@@ -192,7 +159,7 @@ def batch_section(batch: dict[str, Any]) -> list[str]:
         "## Many problems at once",
         "",
         "`jax.vmap` over `mixsolve`, and a Python loop over the compiled call, in turns, medians "
-        f"of five (`python benchmarks/batch.py`, commit {batch['machine']['commit']}). "
+        f"of five (`python -m benchmarks batch`, {commit_text(batch)}). "
         "Members of a `vmap` are solved one after another "
         "inside the compiled program, each in its own number of steps: nobody waits for the "
         "slowest, and nothing is gained but the dispatch of a call. Weightings of one matrix share "
@@ -219,8 +186,8 @@ def float32_section(found: dict[str, Any]) -> list[str]:
     return [
         "## Single precision",
         "",
-        "The same matrices rounded to float32 (`python benchmarks/float32.py`, commit "
-        f"{found['machine']['commit']}): solved to the default tolerance of float32, 1e-5, and "
+        "The same matrices rounded to float32 (`python -m benchmarks float32`, "
+        f"{commit_text(found)}): solved to the default tolerance of float32, 1e-5, and "
         "without a tolerance, until rounding lets no step make progress; the last iterate need not "
         "be the best. The gaps are computed in float64, on the rounded matrix. A solve in single "
         "precision computes its certificate so too, with the rounding of sums over n units: at "
@@ -241,63 +208,32 @@ def unit_cells(problem: dict[str, Any], ours: dict[str, Any] | None) -> list[str
     return [*out, f"{time_of(ours) / unit['exp_pass']:.1f}"]
 
 
-def sessions(results: dict[str, Any]) -> list[str]:
-    """When and where the problems were run, and what ran; one part for each run of the command."""
-    parts: dict[str, list[dict[str, Any]]] = {}
-    for problem in results["problems"]:
-        machine = problem["machine"]
-        where = (
-            f"Run on {problem['date']}: {machine['cpu']}, {machine['cores']} cores, "
-            f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}, "
-            f"{problem['unit_costs']['version']}, "
-            + (f"commit {machine['commit']}." if machine.get("commit") else "an earlier commit.")
-        )
-        parts.setdefault(where, []).append(problem)
-    lines: list[str] = []
-    longest = max(parts, key=lambda where: len(parts[where]))
-    for where in sorted(parts, key=lambda where: where != longest):
-        what = {f"{size_text(p)} (`{p['family']}`)" for p in parts[where]}
-        whole = {size_text(p) for p in parts[where]}
-        others = {size_text(p) for key, part in parts.items() if key != where for p in part}
-        whole -= others
-        what = sorted(whole) + sorted(w for w in what if w.split(" (")[0] not in whole)
-        then = "" if where == longest else f" Rows of this run: {', '.join(what)}."
-        lines += [where + then]
-        lines += ["", *versions(results["labels"], parts[where]), ""]
-    return lines
-
-
-def versions(labels: dict[str, str], problems: list[dict[str, Any]]) -> list[str]:
+def versions(results: dict[str, Any]) -> list[str]:
     """One line per solver: what ran."""
-    found: dict[str, str] = {}
-    for problem in problems:
+    found: dict[str, dict[str, None]] = {name: {} for name in results["labels"]}
+    for problem in results["problems"]:
         for run in problem["runs"]:
             if "version" in run:
-                found[run["solver"]] = run["version"]
-    return [f"- {labels[name]}: {text}" for name, text in found.items()]
+                found[run["solver"]][run["version"]] = None
+    return [f"- {results['labels'][name]}: {'; '.join(v)}" for name, v in found.items() if v]
 
 
-def page(results: dict[str, Any], sections: list[str], figures: list[str]) -> str:
-    """The whole page.
-
-    Parameters
-    ----------
-    results
-        Contents of the results file.
-    sections
-        Lines of what follows the families.
-    figures
-        File names of the plots, relative to the page.
-    """
-    problems = results["problems"]
+def page(results: Path, before: str) -> str:
+    """The whole page."""
+    del before
+    found = read(results / "mixsolve.json")
+    problems = found["problems"]
     repeats = min(p["repeats"] for p in problems)
     budgets = sorted({p["budget"] for p in problems})
     budget = " to ".join(f"{b:.0f}" for b in dict.fromkeys((budgets[0], budgets[-1])))
-    families = dict.fromkeys(p["family"] for p in results["problems"])
+    families = dict.fromkeys(p["family"] for p in problems)
     lines = [
         "# Benchmark of `mixsolve`",
         "",
-        *sessions(results),
+        run_text(found),
+        "",
+        *versions(found),
+        "",
         "Each solver runs in a process of its own, one after the other, in float64, with its own "
         f"defaults and all cores. Times are medians of at least {repeats} warm calls, fewer where "
         f"they would take more than a limit together, {budget} s, and up to fifty of the short "
@@ -308,16 +244,7 @@ def page(results: dict[str, Any], sections: list[str], figures: list[str]) -> st
         "no time; it is `not solved` where the solver said so itself. EM stops after "
         f"{problems[0]['em_steps']} steps. `–`: not tried.",
         "",
-        "The commands, from the root of the repository:",
-        "",
-        "```bash",
-        "python benchmarks/peers/setup.py ENVS",
-        "python benchmarks/mixsolve.py --envs ENVS --output benchmarks/results/mixsolve.json",
-        "python benchmarks/batch.py benchmarks/results/batch.json",
-        "python benchmarks/float32.py benchmarks/results/float32.json",
-        "python benchmarks/render.py",
-        "```",
-        "",
+        *commands("peers ENVS", "mixsolve --envs ENVS", "batch", "float32", "render mixsolve"),
         "## How many times faster",
         "",
         "Warm time of the fastest peer that is right (r: R, cpp: mixsqpx 0.1.4, rust: mixsqpx "
@@ -332,37 +259,10 @@ def page(results: dict[str, Any], sections: list[str], figures: list[str]) -> st
         "multiplications that every second-order method pays, though not at every step, and "
         "quadratic programs of hundreds of variables, which need tens of pivots.",
         "",
-        *[f"![Time of a warm call]({name})\n" for name in figures],
+        *(f"![Time of a warm call](benchmarks-mixsolve-{axis}.svg)\n" for axis in "nm"),
     ]
     for family in families:
-        lines += family_section(family, results)
-    return "\n".join(lines + sections).rstrip() + "\n"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Tables and plots from the results.")
-    here = Path(__file__).resolve().parent
-    docs = here.parent / "docs" / "pages"
-    parser.add_argument("--results", type=Path, default=here / "results", help="what to read")
-    parser.add_argument("--docs", type=Path, default=docs, help="where the page goes")
-    parser.add_argument("--no-plots", action="store_true", help="do without matplotlib")
-    args = parser.parse_args()
-    results = json.loads((args.results / "mixsolve.json").read_text())
-    sections: list[str] = []
-    for name, section in (("batch", batch_section), ("float32", float32_section)):
-        path = args.results / f"{name}.json"
-        if path.exists():
-            sections += section(json.loads(path.read_text()))
-    figures: list[str] = []
-    if not args.no_plots:
-        from plots import draw
-
-        for axis in ("n", "m"):
-            figure = args.docs / f"{NAME}-{axis}.svg"
-            if draw(results, axis, figure):
-                figures.append(figure.name)
-    (args.docs / f"{NAME}.md").write_text(page(results, sections, figures), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+        lines += family_section(family, found)
+    lines += batch_section(read(results / "batch.json"))
+    lines += float32_section(read(results / "float32.json"))
+    return "\n".join(lines).rstrip() + "\n"

@@ -15,7 +15,8 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from solvers import Job, Solver
+
+from .solvers import Job, Solver
 
 LOAD_SECONDS = 600.0
 """Time a worker may spend between two solves, and before the first: on reading and converting."""

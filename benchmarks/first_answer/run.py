@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -62,7 +63,7 @@ class Runner:
         """Whether a solver can be run."""
         if who in ("cpp", "rust"):
             return self.envs is not None and python_of(self.envs / who).exists()
-        return True
+        return who != "r" or shutil.which("Rscript") is not None
 
     def __call__(self, task: str, who: str, data: Path, **variables: str) -> dict[str, Any]:
         """Run a task of `peers/run_first.py` in a new process."""
@@ -145,7 +146,7 @@ def shapes(run: Runner, turn: int, scratch: Path) -> Iterator[tuple[str, str, di
     problems = random_problems()
     data = scratch / "shapes.npz"
     np.savez(data, *problems)
-    for who in ("ours", "r", "base") if turn == 0 else ("ours", "r"):
+    for who in filter(run.has, ("ours", "r", "base") if turn == 0 else ("ours", "r")):
         found = run.r(problems, scratch) if who == "r" else run("shapes", who, data)
         yield f"{NUM_SHAPES} shapes", who, _with_gap(found, problems)
 

@@ -205,7 +205,8 @@ def large_models() -> list[dict[str, Any]]:
         out.append({"what": name} | record)
         print(
             f"{name}: cold {record['cold']:.1f} s, warm {record['warm']:.2f} s, "
-            f"{record['iterations']} iterations, gradient {record['grad_norm']:.0e}, gap {record['gap']:.0e}",
+            f"{record['iterations']} iterations, gradient {record['grad_norm']:.0e}, "
+            f"gap {record['gap']:.0e}",
             flush=True,
         )
     return out

@@ -50,8 +50,9 @@ def _wait(process: subprocess.Popen[str], budget: float) -> bool:
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read(stream: IO[str]) -> None:
-        for line in stream:
-            lines.put(line.strip())
+        with stream:
+            for line in stream:
+                lines.put(line.strip())
         lines.put(None)
 
     assert process.stdout is not None

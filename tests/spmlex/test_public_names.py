@@ -65,7 +65,7 @@ def test_names_of_the_package():
 
 
 def test_names_of_a_fit():
-    public = {name: member for name, member in inspect.getmembers(spmlex.FitResult)}
+    public = dict(inspect.getmembers(spmlex.FitResult))
     public = {name: member for name, member in public.items() if not name.startswith("_")}
     fields = set(spmlex.FitResult.__dataclass_fields__)
     assert {n for n, m in public.items() if isinstance(m, property)} == PROPERTIES

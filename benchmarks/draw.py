@@ -16,10 +16,10 @@ from .shared.results import RESULTS, read
 from .solver import figures as solver
 
 FIGURES = {
-    "benchmarks-mixsolve-n.svg": ("mixsolve", solver.by_units),
-    "benchmarks-mixsolve-m.svg": ("mixsolve", solver.by_components),
-    "benchmarks-fit.svg": ("fit", fit.convergence),
-    "benchmarks-coverage.svg": ("coverage", coverage.coverage),
+    "mixsolve-n.svg": ("mixsolve", solver.by_units),
+    "mixsolve-m.svg": ("mixsolve", solver.by_components),
+    "fit.svg": ("fit", fit.convergence),
+    "coverage.svg": ("coverage", coverage.coverage),
 }
 """Of each file: the results that it shows, and the function that makes it of their content."""
 

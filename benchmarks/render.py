@@ -12,10 +12,10 @@ from pathlib import Path
 from .shared.results import PAGES, RESULTS
 
 RENDERED = {
-    "mixsolve": ("solver.render", "benchmarks-mixsolve.md"),
-    "fit": ("fit.render", "benchmarks-fit.md"),
-    "first_answer": ("first_answer.render", "benchmarks-first-answer.md"),
-    "coverage": ("coverage.render", "benchmarks-coverage.md"),
+    "mixsolve": ("solver.render", "benchmarks/mixsolve.md"),
+    "fit": ("fit.render", "benchmarks/fit.md"),
+    "first_answer": ("first_answer.render", "benchmarks/first_answer.md"),
+    "coverage": ("coverage.render", "benchmarks/coverage.md"),
     "second_opinion": ("reliability.render", "reliability.md"),
 }
 """The module whose `page` makes it, and the file: by the name of the results that it needs."""
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks render", description=__doc__)
     parser.add_argument("page", nargs="*", help=f"{', '.join(RENDERED)}; by default all")
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory to read from")
-    parser.add_argument("--pages", type=Path, default=PAGES, help="directory to write to")
+    parser.add_argument("--pages", type=Path, default=PAGES, help="directory of the site")
     args = parser.parse_args(arguments)
     if unknown := set(args.page) - set(RENDERED):
         parser.error(f"there is no page {', '.join(sorted(unknown))}")

@@ -93,7 +93,7 @@ def page(results: Path, before: str) -> str:
         "outliers do not move; the bound is the semiparametric efficiency bound, and all are of "
         "the parameters in their order.",
         "",
-        "![Coverage by design and method](benchmarks-coverage.svg)",
+        "![Coverage by design and method](coverage.svg)",
         "",
         "## Lowest coverage of the parameters, per cent",
         "",

@@ -215,8 +215,8 @@ def wage_section(found: list[dict[str, Any]]) -> list[str]:
     return [
         "## The wage panel on nested grids",
         "",
-        "The [wage panel](examples.md), 545 men over eight years, fifteen parameters, from ten "
-        "starts on each grid. Every grid holds the points of the one before it.",
+        "The [wage panel](../auto_gallery/index), 545 men over eight years, fifteen parameters, from "
+        "ten starts on each grid. Every grid holds the points of the one before it.",
         "",
         *table(head, rows),
         "",
@@ -234,7 +234,7 @@ def page(results: Path, before: str) -> str:
         "",
         *commands("peers ENVS", "fit --envs ENVS", "render fit"),
         *compare_section(found["compare"]),
-        "![Gradient norm against iterations](benchmarks-fit.svg)",
+        "![Gradient norm against iterations](fit.svg)",
         "",
         *hessian_section(found["hessian"]),
         *starts_section(found["starts"]),

@@ -12,7 +12,7 @@ from . import machine
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ROOT / "docs" / "pages"
+PAGES = ROOT / "docs"
 
 WIDTH = 300
 """What is shorter is written on one line."""

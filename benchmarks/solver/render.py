@@ -259,7 +259,7 @@ def page(results: Path, before: str) -> str:
         "multiplications that every second-order method pays, though not at every step, and "
         "quadratic programs of hundreds of variables, which need tens of pivots.",
         "",
-        *(f"![Time of a warm call](benchmarks-mixsolve-{axis}.svg)\n" for axis in "nm"),
+        *(f"![Time of a warm call](mixsolve-{axis}.svg)\n" for axis in "nm"),
     ]
     for family in families:
         lines += family_section(family, found)

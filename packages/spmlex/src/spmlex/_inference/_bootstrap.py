@@ -49,8 +49,6 @@ def bootstrap(
 
     Parameters
     ----------
-    result : FitResult
-        With its data, and successful.
     key : PRNG key
         Of JAX: the same key gives the same replications.
     num : int

@@ -40,11 +40,6 @@ def grid_gap(result: Fit) -> float:
     the standard deviation away from zero. A grid whose points are far apart in comparison with the
     noise, by design or for lack of points, has a large gap too.
 
-    Parameters
-    ----------
-    result : FitResult
-        With its data, and successful, on a support that is one vector.
-
     Returns
     -------
     float

@@ -75,8 +75,6 @@ def delta(
 
     Parameters
     ----------
-    result : FitResult
-        With its data, and successful.
     function : Callable
         `function(model, probs)` returns an array; differentiable by JAX, at the active points only
         as far as `probs` goes. It may call `jax.grad` itself.
@@ -193,8 +191,6 @@ def average(
 
     Parameters
     ----------
-    result : FitResult
-        With its data, and successful.
     function : Callable
         `function(model, data, supp)` returns an array (n, m, ...) of values of each unit at each
         support point, or (m, ...) where units do not matter. Where n and m make it ambiguous it is

@@ -215,8 +215,8 @@ def wage_section(found: list[dict[str, Any]]) -> list[str]:
     return [
         "## The wage panel on nested grids",
         "",
-        "The [wage panel](../auto_gallery/index), 545 men over eight years, fifteen parameters, from "
-        "ten starts on each grid. Every grid holds the points of the one before it.",
+        "The [wage panel](../auto_gallery/index), 545 men over eight years, fifteen parameters, "
+        "from ten starts on each grid. Every grid holds the points of the one before it.",
         "",
         *table(head, rows),
         "",

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import spmlex
 from spmlex import RESULTS, SingularInformationError, fit
 
 from .models import panel_problem
@@ -54,7 +53,7 @@ USES = {
     "cov": lambda r: r.cov(),
     "std_errors": lambda r: r.std_errors(),
     "conf_int": lambda r: r.conf_int(),
-    "hessian": spmlex.hessian,
+    "hessian": lambda r: r.hessian(),
     "scores": lambda r: r.scores(),
     "bootstrap": lambda r: r.bootstrap(KEY, num=2),
     "profile_interval": lambda r: r.profile_interval("log_sd"),
@@ -64,10 +63,10 @@ USES = {
     "posterior_mean": lambda r: r.posterior_mean(),
     "posterior_mode": lambda r: r.posterior_mode(),
     "posterior_quantile": lambda r: r.posterior_quantile(0.5),
-    "sample_latent": lambda r: spmlex.sample_latent(r, KEY),
+    "sample_latent": lambda r: r.sample_latent(KEY),
     "posterior of new units": lambda r: r.posterior(DATA),
     "posterior_mean of new units": lambda r: r.posterior_mean(DATA),
-    "sample_latent of new units": lambda r: spmlex.sample_latent(r, KEY, DATA),
+    "sample_latent of new units": lambda r: r.sample_latent(KEY, DATA),
 }
 
 
@@ -130,7 +129,7 @@ def test_separation_shows_in_the_standard_error():
         (lambda r: r.delta(lambda model, probs: {"beta": model.beta}), TypeError,
          "`function` must return an array, not dict"),
         (lambda r: r.simulate(KEY), TypeError, "no method `sample"),
-        (lambda r: spmlex.sample_latent(r, 0), TypeError, r"`key` must be.*it is 0"),
+        (lambda r: r.sample_latent(0), TypeError, r"`key` must be.*it is 0"),
         (lambda r: drawable(r).simulate(0), TypeError, r"`key` must be.*it is 0"),
         (lambda r: r.bootstrap(0), TypeError, r"`key` must be.*it is 0"),
     ],

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import spmlex._expansion as expansion
+import spmlex._profile._expansion as expansion
 from spmlex import profile_ll
+from spmlex._model import as_groups
 from spmlex._profile import default_mix_solver
 from spmlex._search import Problem
-from spmlex._units import as_groups
 
 from .helpers import flatten
 from .test_groups import GROUPS, PROBLEM, WEIGHTS

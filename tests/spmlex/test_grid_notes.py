@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.scipy.stats import poisson
 
-from spmlex import FunctionModel, fit, posterior_mean, profile_ll
+from spmlex import FunctionModel, fit, profile_ll
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -32,7 +32,7 @@ def test_mass_at_an_end_that_the_data_do_not_place(start):
     data, supp = {"x": X, "y": Y}, jnp.linspace(start, 2.0, 40)
     result = fit(model(counts), data, supp)
     # The posterior mean of a unit without any count: -2.0 and -3.9.
-    assert posterior_mean(result)[0] < start / 3
+    assert result.posterior_mean()[0] < start / 3
     note, _ = result.summary().notes  # the last is on the standard errors
     assert note.startswith(
         f"Mass {float(result.probs[0]):.2g} is at the first grid point, {start:g}"

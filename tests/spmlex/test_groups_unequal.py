@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import mixsqpx
-from spmlex import FunctionModel, fit, plot_gradient, profile_ll
-from spmlex._units import as_groups
+from spmlex import FunctionModel, fit, profile_ll
+from spmlex._model import as_groups
 
 from .helpers import central_differences, mixture_gap
 from .test_derivatives import FROM_GRADIENTS, FROM_VALUES, assert_close
@@ -140,4 +140,4 @@ def test_inference():
 
     expected = np.linalg.inv(jax.jit(jax.hessian(value))(result.model.params) * LABELS.size)
     np.testing.assert_allclose(result.cov(), expected, rtol=1e-6)
-    plot_gradient(result)
+    result.plot_gradient()

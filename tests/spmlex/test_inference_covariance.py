@@ -53,8 +53,8 @@ def test_integer_weights_are_repeated_rows(problem, weights, weighted):
     np.testing.assert_allclose(
         repeated.cov("cluster", rows), weighted.cov("robust"), rtol=1e-5, atol=1e-10
     )
-    assert spmlex.aic(repeated) == pytest.approx(spmlex.aic(weighted), rel=1e-10)
-    assert spmlex.bic(repeated) == pytest.approx(spmlex.bic(weighted), rel=1e-10)
+    assert repeated.aic == pytest.approx(weighted.aic, rel=1e-10)
+    assert repeated.bic == pytest.approx(weighted.bic, rel=1e-10)
 
 
 def test_scale_of_weights(problem, weights, weighted):
@@ -139,7 +139,7 @@ def test_collinear_regressors_in_single_precision(seed):
 
 
 def test_indefinite_information_is_named():
-    from spmlex._covariance import SingularInformationError, invert
+    from spmlex._inference._covariance import SingularInformationError, invert
 
     matrix = np.array([[1.0, 2.0], [2.0, 1.0]])
     named = r"not positive definite along 0\.71\*a - 0\.71\*b"
@@ -170,9 +170,8 @@ def test_no_standard_errors_without_an_optimum(problem):
 
 @pytest.fixture(scope="module")
 def replicated(result):
-    import spmlex
 
-    return spmlex.bootstrap(result, jax.random.PRNGKey(0), num=100)
+    return result.bootstrap(jax.random.PRNGKey(0), num=100)
 
 
 def test_a_replication_is_a_weighted_fit(problem, result, replicated):
@@ -221,12 +220,12 @@ def test_bootstrap_of_clusters_and_by_counts(result, weighted):
 
     key = jax.random.PRNGKey(1)
     clusters = np.arange(NUM_UNITS) // 3
-    by_cluster = spmlex.bootstrap(result, key, num=4, clusters=10 * clusters - 7)
+    by_cluster = result.bootstrap(key, num=4, clusters=10 * clusters - 7)
     drawn = jax.random.exponential(jax.random.split(key, 4)[0], (100,), jnp.float64)
     refit = spmlex.fit(result.model, *_rest(result), weights=drawn[clusters])
     off = np.abs(by_cluster.estimates[0] - refit.estimates) / result.std_errors()
     assert off.max() <= 1e-4
-    counts = spmlex.bootstrap(weighted, key, num=4, scheme="multinomial")
+    counts = weighted.bootstrap(key, num=4, scheme="multinomial")
     drawn = jax.random.randint(jax.random.split(key, 4)[0], (NUM_UNITS,), 0, NUM_UNITS)
     weights = np.bincount(np.asarray(drawn), minlength=NUM_UNITS)
     weights = weights * np.asarray(weighted.problem.weights)
@@ -237,12 +236,12 @@ def test_bootstrap_of_clusters_and_by_counts(result, weighted):
 
 def test_what_the_quick_search_does_not_finish(result, monkeypatch):
     import spmlex
-    from spmlex import _bootstrap
+    from spmlex._inference import _bootstrap
 
     # None of it is left: the search of `fit` does everything. No other test compiles this case.
     monkeypatch.setattr(_bootstrap, "_MAX_QUICK_STEPS", 0)
     key = jax.random.PRNGKey(2)
-    found = spmlex.bootstrap(result, key, num=2, scheme="multinomial")
+    found = result.bootstrap(key, num=2, scheme="multinomial")
     assert found.num_failed == 0
     drawn = jax.random.randint(jax.random.split(key, 2)[0], (NUM_UNITS,), 0, NUM_UNITS)
     weights = np.bincount(np.asarray(drawn), minlength=NUM_UNITS).astype(float)
@@ -265,10 +264,9 @@ def _rest(result):
     ],
 )
 def test_bad_bootstrap(result, options, message):
-    import spmlex
 
     with pytest.raises(ValueError, match=message):
-        spmlex.bootstrap(result, jax.random.PRNGKey(0), **options)
+        result.bootstrap(jax.random.PRNGKey(0), **options)
 
 
 def test_a_seed_is_no_key(result, without_annotations):

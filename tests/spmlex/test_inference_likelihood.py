@@ -111,9 +111,8 @@ def held_loglik(result):
 # The estimates: positive, and negative.
 @pytest.mark.parametrize("name", ["coef[0]", "log_std_e[2]"])
 def test_profile_interval(result, held_loglik, name):
-    import spmlex
 
-    interval = spmlex.profile_interval(result, name)
+    interval = result.profile_interval(name)
     centre = result.estimates[result.param_names.index(name)]
     error = result.std_errors()[result.param_names.index(name)]
     assert (interval.lower_reason, interval.upper_reason) == ("", "")
@@ -127,25 +126,23 @@ def test_profile_interval(result, held_loglik, name):
 
 
 def test_profile_curve(result, held_loglik):
-    import spmlex
 
     centre = result.estimates[0]
-    curve = spmlex.profile_curve(result, "coef[0]", np.array([centre + 0.1, centre, centre - 0.05]))
+    curve = result.profile_curve("coef[0]", np.array([centre + 0.1, centre, centre - 0.05]))
     assert curve[1] == pytest.approx(result.loglik, abs=1e-8)
     assert curve[0] == pytest.approx(held_loglik("coef[0]", centre + 0.1), abs=1e-6)
     assert curve[2] == pytest.approx(held_loglik("coef[0]", centre - 0.05), abs=1e-6)
     with pytest.raises(ValueError, match="`name` must be a parameter, one of coef"):
-        spmlex.profile_curve(result, "coef", np.ones(1))
+        result.profile_curve("coef", np.ones(1))
     with pytest.raises(ValueError, match="`values` must be a vector"):
-        spmlex.profile_curve(result, "coef[0]", np.array([np.nan]))
+        result.profile_curve("coef[0]", np.array([np.nan]))
 
 
 def test_profile_of_a_local_maximum(result):
-    import spmlex
 
     worse = eqx.tree_at(lambda r: r.loglik, result, result.loglik - 1.0)
     with pytest.raises(RuntimeError, match="is a local maximum only"):
-        spmlex.profile_curve(worse, "coef[0]", result.estimates[:1] + 1e-3)
+        worse.profile_curve("coef[0]", result.estimates[:1] + 1e-3)
 
 
 class OneMean(eqx.Module):
@@ -182,7 +179,7 @@ def test_profile_interval_around_zero():
     off = spmlex.fit(*problem).estimates[0]
     result = spmlex.fit(problem.model, problem.data - off, problem.supp)
     assert abs(result.estimates[0]) <= 1e-9
-    interval = spmlex.profile_interval(result, "theta", 0.9)
+    interval = result.profile_interval("theta", 0.9)
     assert interval.lower < 0 < interval.upper
     for end in (interval.lower, interval.upper):
         value, _ = spmlex.profile_ll(OneMean(jnp.array(end), identity), *result_args(result))
@@ -196,7 +193,7 @@ def result_args(result):
 
 def test_an_end_that_cannot_be_reached_has_a_reason():
     """Far out and near the estimate the curve is there, and where it crosses it is not."""
-    from spmlex._likelihood_ratio import _find_end
+    from spmlex._inference._likelihood_ratio import _find_end
 
     def curve(value):
         return math.nan if 0.3 < value < 1.9 else value**2
@@ -211,7 +208,7 @@ def test_an_end_that_cannot_be_reached_has_a_reason():
 
 
 def test_an_end_where_the_curve_jumps():
-    from spmlex._likelihood_ratio import _find_end
+    from spmlex._inference._likelihood_ratio import _find_end
 
     end, reason = _find_end(lambda v: 0.0 if v < 0.7 else 100.0, 0.0, 2.0, 1.0)
     # To a part of 1e-9 of the bracket, of width two.
@@ -225,7 +222,7 @@ def test_profile_interval_without_an_end():
     problem = one_mean(bounded, 0.01)
     off = spmlex.fit(*one_mean(identity, 0.1)).estimates[0]
     result = spmlex.fit(problem.model, problem.data - off + 0.02, problem.supp)
-    interval = spmlex.profile_interval(result, "theta")
+    interval = result.profile_interval("theta")
     assert math.isinf(interval.upper)
     assert "twice the fall of the log-likelihood is" in interval.upper_reason
     assert math.isfinite(interval.lower)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from spmlex import RESULTS, FunctionModel, fit, profile_curve, profile_interval
+from spmlex import RESULTS, FunctionModel, fit
 
 QUANTUM = 1e-5
 
@@ -56,7 +56,7 @@ def test_intervals_have_ends_where_a_fit_succeeds(rough):
     assert 3e-8 < rough.grad_norm <= 1.5e-6
     smooth = fitted(lclk_exact)
     for name in rough.param_names:
-        interval, expected = profile_interval(rough, name), profile_interval(smooth, name)
+        interval, expected = rough.profile_interval(name), smooth.profile_interval(name)
         assert interval.lower_reason == interval.upper_reason == ""
         # The square of a gradient of 1e-6, 200 times, in a fall of four.
         np.testing.assert_allclose(
@@ -64,5 +64,5 @@ def test_intervals_have_ends_where_a_fit_succeeds(rough):
         )
         values = np.array([expected.lower, expected.upper])
         np.testing.assert_allclose(
-            profile_curve(rough, name, values), smooth.loglik - 1.920729, atol=1e-5
+            rough.profile_curve(name, values), smooth.loglik - 1.920729, atol=1e-5
         )

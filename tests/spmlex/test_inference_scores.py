@@ -94,7 +94,7 @@ def test_scores_are_total_derivatives(which, problem, groups, weights, request):
 
 
 def test_without_the_response_scores_are_spread_out_too_much(result):
-    from spmlex._scores import linearisation
+    from spmlex._inference._scores import linearisation
 
     held = np.asarray(linearisation(result)[0].held_scores)
     scores = result.scores()
@@ -106,7 +106,7 @@ def test_without_the_response_scores_are_spread_out_too_much(result):
 
 
 def test_hessian_by_its_formula(result, problem):
-    from spmlex._scores import hessian
+    from spmlex._inference._scores import hessian
 
     expected, _ = profile_hessians(result.model, problem.data, problem.supp, result.probs)
     # Both solve with H, whose condition number is some 1e5 here.
@@ -152,7 +152,7 @@ def test_influence_of_a_unit(unit, problem, grouped, groups, weights):
     # so with one unit against all others it is twice the outer product of that unit's own.
     clusters = np.zeros(NUM_UNITS, int)
     clusters[unit] = 1
-    cov = spmlex.delta(grouped, functional, kind="cluster", clusters=clusters).cov
+    cov = grouped.delta(functional, kind="cluster", clusters=clusters).cov
     # Truncation: of the order step². Gaps of 1e-13 leave some 1e-7 in the masses, over 2 step.
     expected = 2 * weights[unit] ** 2 * np.outer(moved, moved)
     np.testing.assert_allclose(cov, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
@@ -162,7 +162,7 @@ def test_influence_of_a_unit(unit, problem, grouped, groups, weights):
 def test_information_equality_at_the_truth():
     """Cross-products of scores over the information: the identity, up to sampling error."""
     import spmlex
-    from spmlex._scores import hessian
+    from spmlex._inference._scores import hessian
 
     n = 20_000
     problem = factor_problem(n, NUM_POINTS)

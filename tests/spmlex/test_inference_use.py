@@ -26,17 +26,16 @@ def grouped(problem, groups):
 
 
 def test_posterior(result, grouped, problem, groups):
-    import spmlex
 
     log_lik = log_lik_of(Problem(result.model, problem.data, problem.supp))
     expected = posterior(log_lik, result.probs)
-    np.testing.assert_allclose(spmlex.posterior(result), expected, rtol=0, atol=1e-13)
-    new = spmlex.posterior(result, problem.data[5:9])
+    np.testing.assert_allclose(result.posterior(), expected, rtol=0, atol=1e-13)
+    new = result.posterior(problem.data[5:9])
     np.testing.assert_allclose(new, expected[5:9], rtol=0, atol=1e-13)
     supp = np.asarray(problem.supp)
-    np.testing.assert_allclose(spmlex.posterior_mean(result), expected @ supp, atol=1e-12)
-    np.testing.assert_array_equal(spmlex.posterior_mode(result), supp[expected.argmax(axis=1)])
-    quantile = np.asarray(spmlex.posterior_quantile(result, 0.3))
+    np.testing.assert_allclose(result.posterior_mean(), expected @ supp, atol=1e-12)
+    np.testing.assert_array_equal(result.posterior_mode(), supp[expected.argmax(axis=1)])
+    quantile = np.asarray(result.posterior_quantile(0.3))
     below = (expected * (supp[None, :] <= quantile[:, None])).sum(axis=1)
     strictly = (expected * (supp[None, :] < quantile[:, None])).sum(axis=1)
     assert (below >= 0.3).all()
@@ -45,24 +44,23 @@ def test_posterior(result, grouped, problem, groups):
     log_lik = log_lik_of(Problem(grouped.model, problem.data, problem.supp))
     by_group = np.stack([posterior(log_lik, p) for p in np.asarray(grouped.probs).T])
     expected = by_group[groups, np.arange(NUM_UNITS)]
-    np.testing.assert_allclose(spmlex.posterior(grouped), expected, rtol=0, atol=1e-13)
-    new = spmlex.posterior(grouped, problem.data[5:9], groups[5:9])
+    np.testing.assert_allclose(grouped.posterior(), expected, rtol=0, atol=1e-13)
+    new = grouped.posterior(problem.data[5:9], groups[5:9])
     np.testing.assert_allclose(new, expected[5:9], rtol=0, atol=1e-13)
 
 
 def test_posterior_of_bad_units(result, grouped, problem, groups):
-    import spmlex
 
     with pytest.raises(ValueError, match=r"Unit 2 \(counting from zero\) has no valid likelihood"):
-        spmlex.posterior(result, problem.data[:4].at[2].set(jnp.nan))
+        result.posterior(problem.data[:4].at[2].set(jnp.nan))
     with pytest.raises(ValueError, match="`groups` are of no use"):
-        spmlex.posterior(result, problem.data, groups)
+        result.posterior(problem.data, groups)
     with pytest.raises(ValueError, match="`groups` are needed"):
-        spmlex.posterior(grouped, problem.data)
+        grouped.posterior(problem.data)
     with pytest.raises(ValueError, match="must be from 0 to 1"):
-        spmlex.posterior(grouped, problem.data, groups + 1)
+        grouped.posterior(problem.data, groups + 1)
     with pytest.raises(ValueError, match="`level` must be one number between 0 and 1"):
-        spmlex.posterior_quantile(result, 1.0)
+        result.posterior_quantile(1.0)
 
 
 def test_posterior_of_units_without_weight_or_likelihood(problem):
@@ -75,11 +73,11 @@ def test_posterior_of_units_without_weight_or_likelihood(problem):
     result = spmlex.fit(problem.model, data, problem.supp, weights=weights)
     known = np.arange(NUM_UNITS) != 7
     for values in (
-        spmlex.posterior(result)[:, 0],
-        spmlex.posterior_mean(result),
-        spmlex.posterior_mode(result),
-        spmlex.posterior_quantile(result, 0.5),
-        spmlex.sample_latent(result, jax.random.PRNGKey(0), given_data=True),
+        result.posterior()[:, 0],
+        result.posterior_mean(),
+        result.posterior_mode(),
+        result.posterior_quantile(0.5),
+        result.sample_latent(jax.random.PRNGKey(0), given_data=True),
     ):
         np.testing.assert_array_equal(np.isfinite(values), known)
     # A likelihood that is infinite at some points is no better.
@@ -95,7 +93,7 @@ def test_posterior_of_units_without_weight_or_likelihood(problem):
     model = spmlex.FunctionModel(problem.model, lambda m, d, s: m.lclk(d, s.astype(d.dtype)))
     counted = spmlex.fit(model, data, jnp.arange(-12, 13), weights=weights)
     with pytest.raises(ValueError, match="Unit 7 has data that cannot be used"):
-        spmlex.posterior_mode(counted)
+        counted.posterior_mode()
     # Nor does it touch an average, whose derivatives would be NaN with it.
     others = spmlex.fit(problem.model, problem.data[known], problem.supp)
     share = [r.average(positive_share) for r in (result, others)]
@@ -144,10 +142,9 @@ def test_average_of_what_is_undefined_where_there_is_no_mass(result):
 
 
 def test_delta_of_parameters_is_the_covariance(result):
-    import spmlex
 
     for kind in ("hessian", "opg", "robust"):
-        found = spmlex.delta(result, lambda m, p: jnp.exp(m.log_std_e), kind=kind)
+        found = result.delta(lambda m, p: jnp.exp(m.log_std_e), kind=kind)
         std = np.exp(result.estimates[2:])
         np.testing.assert_allclose(found.value, std, rtol=1e-12)
         expected = std[:, None] * result.cov(kind)[2:, 2:] * std[None, :]
@@ -159,7 +156,6 @@ def test_delta_of_parameters_is_the_covariance(result):
 
 def test_delta_by_the_joint_information(result, problem):
     """The covariance of θ and the masses is the inverse of the joint Hessian on Σp = 1."""
-    import spmlex
 
     active = np.flatnonzero(np.asarray(result.probs) > 0)
     theta, masses = jnp.asarray(result.estimates), result.probs[active]
@@ -176,7 +172,7 @@ def test_delta_by_the_joint_information(result, problem):
     basis = np.linalg.svd(normal[None, :])[2][1:].T
     cov = basis @ np.linalg.inv(basis.T @ joint @ basis) @ basis.T
 
-    found = spmlex.delta(result, lambda m, p: jnp.stack([p @ problem.supp, m.coef[0] * p[0]]))
+    found = result.delta(lambda m, p: jnp.stack([p @ problem.supp, m.coef[0] * p[0]]))
     # p[0] has no mass, so its derivative does not count, and the product is zero.
     row = np.concatenate([np.zeros(5), np.asarray(points)])
     expected = row @ cov @ row
@@ -188,12 +184,11 @@ def test_delta_by_the_joint_information(result, problem):
 
 
 def test_average(result, grouped, problem, groups):
-    import spmlex
 
     # E[λ₂ v]: of the distribution alone, and the same written unit by unit.
-    one = spmlex.average(result, lambda m, d, s: m.coef[0] * s)
-    other = spmlex.average(result, lambda m, d, s: m.coef[0] * s[None, :] + 0 * d[:, :1])
-    by_hand = spmlex.delta(result, lambda m, p: m.coef[0] * (p @ problem.supp))
+    one = result.average(lambda m, d, s: m.coef[0] * s)
+    other = result.average(lambda m, d, s: m.coef[0] * s[None, :] + 0 * d[:, :1])
+    by_hand = result.delta(lambda m, p: m.coef[0] * (p @ problem.supp))
     for found in (one, other):
         np.testing.assert_allclose(found.value, by_hand.value, rtol=1e-12)
         np.testing.assert_allclose(found.std_errors, by_hand.std_errors, rtol=1e-9)
@@ -203,31 +198,29 @@ def test_average(result, grouped, problem, groups):
     def function(model, data, supp):
         return jax.vmap(jax.vmap(effect, (0, None)), (None, 0))(supp, data[:, 0])
 
-    found = spmlex.average(grouped, function, kind="robust")
+    found = grouped.average(function, kind="robust")
     values = np.asarray(function(None, problem.data, problem.supp))
     own = np.asarray(grouped.probs).T[groups]
     np.testing.assert_allclose(found.value, np.mean(np.sum(own * values, axis=1)), rtol=1e-12)
     weights = np.stack([values[groups == g].mean(axis=0) for g in (0, 1)], axis=1) / 2
-    expected = spmlex.delta(grouped, lambda m, p: jnp.sum(p * weights), kind="robust")
+    expected = grouped.delta(lambda m, p: jnp.sum(p * weights), kind="robust")
     np.testing.assert_allclose(found.std_errors, expected.std_errors, rtol=1e-9)
     with pytest.raises(ValueError, match=r"but it returned shape \(3,\)"):
-        spmlex.average(result, lambda m, d, s: jnp.ones(3))
+        result.average(lambda m, d, s: jnp.ones(3))
 
 
 def test_criteria(result, grouped):
-    import spmlex
 
     active = int(np.sum(np.asarray(result.probs) > 0))
-    assert spmlex.num_free(result) == 5 + active - 1
-    assert spmlex.num_free(result, count_masses=False) == 5
-    assert spmlex.aic(result) == pytest.approx(2 * (4 + active) - 2 * result.loglik)
-    expected = 5 * math.log(NUM_UNITS) - 2 * result.loglik
-    assert spmlex.bic(result, count_masses=False) == pytest.approx(expected)
-    assert spmlex.num_free(grouped) == 5 + int(np.sum(np.asarray(grouped.probs) > 0)) - 2
+    assert result.num_free() == 5 + active - 1
+    assert result.num_free(count_masses=False) == 5
+    assert result.aic == pytest.approx(2 * (4 + active) - 2 * result.loglik)
+    expected = (4 + active) * math.log(NUM_UNITS) - 2 * result.loglik
+    assert result.bic == pytest.approx(expected)
+    assert grouped.num_free() == 5 + int(np.sum(np.asarray(grouped.probs) > 0)) - 2
 
 
 def test_grid_gap(result, grouped, problem, groups):
-    import spmlex
 
     middle = Problem(result.model, problem.data, 0.5 * (problem.supp[1:] + problem.supp[:-1]))
     for fit, own in ((result, [slice(None)]), (grouped, [groups == 0, groups == 1])):
@@ -238,8 +231,8 @@ def test_grid_gap(result, grouped, problem, groups):
         for g, rows in enumerate(own):
             mix = np.exp(on_grid[rows]) @ probs[:, g]
             gains.append(max(np.log((np.exp(between[rows]) / mix[:, None]).mean(axis=0).max()), 0))
-        assert spmlex.grid_gap(fit) == pytest.approx(np.mean(gains), abs=1e-10)
-        assert spmlex.grid_gap(fit) > 0
+        assert fit.grid_gap() == pytest.approx(np.mean(gains), abs=1e-10)
+        assert fit.grid_gap() > 0
 
 
 def test_grid_gap_where_likelihood_ratios_overflow():
@@ -266,7 +259,7 @@ def test_grid_gap_where_likelihood_ratios_overflow():
             mix = logsumexp(on_grid[own], b=probs[:, g], axis=1)
             gains.append(logsumexp(between[own] - mix[:, None], axis=0).max() - np.log(own.sum()))
         assert min(gains) > np.log(np.finfo(float).max)  # the ratio itself is infinite
-        assert spmlex.grid_gap(fit) == pytest.approx(np.mean(gains), rel=1e-12)
+        assert fit.grid_gap() == pytest.approx(np.mean(gains), rel=1e-12)
         assert "The grid is coarse" in str(fit)
 
 
@@ -288,26 +281,25 @@ class Sampling(FactorModel):
 
 
 def test_draws(result, grouped, problem):
-    import spmlex
 
     key = jax.random.PRNGKey(3)
     many = jnp.zeros((20_000, 3))
-    latent = np.asarray(spmlex.sample_latent(result, key, many))
+    latent = np.asarray(result.sample_latent(key, many))
     found = (latent[:, None] == np.asarray(problem.supp)).mean(axis=0)
     # Frequencies of 20 000 draws have standard deviations of 0.0035 at most.
     np.testing.assert_allclose(found, result.probs, rtol=0, atol=0.02)
     assert (found[np.asarray(result.probs) == 0] == 0).all()
-    given = np.asarray(spmlex.sample_latent(result, key, given_data=True))
-    off = given - np.asarray(spmlex.posterior_mean(result))
+    given = np.asarray(result.sample_latent(key, given_data=True))
+    off = given - np.asarray(result.posterior_mean())
     # The means of the posteriors: off by their spread, below one, over the root of 300.
     assert abs(off.mean()) <= 0.2
-    assert given.shape == spmlex.sample_latent(grouped, key).shape == (NUM_UNITS,)
+    assert given.shape == grouped.sample_latent(key).shape == (NUM_UNITS,)
     with pytest.raises(TypeError, match=r"has no method `sample\(key, data, latent\)`"):
-        spmlex.simulate(result, key)
+        result.simulate(key)
     able = eqx.tree_at(
         lambda r: r.model, result, Sampling(result.model.coef, result.model.log_std_e)
     )
-    outcomes = np.asarray(spmlex.simulate(able, key, many))
+    outcomes = np.asarray(able.simulate(key, many))
     mean = float(result.probs @ problem.supp) * np.array([1.0, *result.estimates[:2]])
     # Standard deviations of the outcomes are 5 at most: 0.03 for the mean.
     np.testing.assert_allclose(outcomes.mean(axis=0), mean, rtol=0, atol=0.15)

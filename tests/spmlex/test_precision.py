@@ -33,12 +33,12 @@ def test_products_are_in_full_precision(monkeypatch):
     uses = [
         result.std_errors(kind="robust"),
         result.std_errors(kind="opg"),
-        spmlex.hessian(result),
+        result.hessian(),
         result.bootstrap(KEY, num=2).std_errors,
         result.posterior_mean(),
         result.average(lambda model, data, supp: supp**2).std_errors,
         result.average(lambda model, data, supp: data[:, :1] * supp[None, :]).std_errors,
-        spmlex.grid_gap(result),
+        result.grid_gap(),
         jax.hessian(lambda coef: spmlex.profile_ll(_with(problem.model, coef), *problem[1:])[0])(
             problem.model.coef
         ),

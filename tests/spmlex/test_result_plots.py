@@ -10,14 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from spmlex import (
-    fit,
-    plot_distribution,
-    plot_gradient,
-    plot_history,
-    plot_profile,
-    profile_curve,
-)
+from spmlex import FitResult, fit
 
 from .helpers import log_lik_of
 from .models import Problem, factor_problem, level_and_slope_problem
@@ -57,7 +50,7 @@ def gradient_function(result, units, probs):
 
 def test_distribution():
     result, (_, given) = fitted(), plt.subplots()
-    ax = plot_distribution(result, ax=given)
+    ax = result.plot_distribution(ax=given)
     assert ax is given
     lines, probs = lines_of(ax), np.asarray(result.probs)
     x, y = lines["distribution"]
@@ -78,7 +71,7 @@ def test_distribution():
 
 
 def test_distributions_of_groups():
-    lines = lines_of(plot_distribution(fitted(True)))
+    lines = lines_of(fitted(True).plot_distribution())
     for g, probs in enumerate(np.asarray(fitted(True).probs).T):
         _, y = lines[f"distribution, group {g}"]
         np.testing.assert_allclose(np.diff(y[:-1]), probs, atol=1e-15)
@@ -87,19 +80,19 @@ def test_distributions_of_groups():
 
 def test_one_coordinate_of_two():
     result = two_dimensional()
-    lines = lines_of(plot_distribution(result, coordinate="slope"))
+    lines = lines_of(result.plot_distribution(coordinate="slope"))
     slopes, masses = np.asarray(result.supp["slope"]), np.asarray(result.probs)
     points = np.unique(slopes)
     assert points.size == 4
     expected = np.array([masses[slopes == point].sum() for point in points])
     np.testing.assert_array_equal(lines["distribution"][0][1:-1], points)
     np.testing.assert_allclose(np.diff(lines["distribution"][1][:-1]), expected, atol=1e-15)
-    for plot in (plot_distribution, plot_gradient):
+    for plot in (FitResult.plot_distribution, FitResult.plot_gradient):
         with pytest.raises(ValueError, match="`coordinate` must be one of .* level, slope; none"):
             plot(result)
         with pytest.raises(ValueError, match="`coordinate` must be one of .*, slope; not 'wage'"):
             plot(result, coordinate="wage")
-    ax = plot_gradient(result, coordinate="slope")
+    ax = result.plot_gradient(coordinate="slope")
     np.testing.assert_array_equal(np.sort(lines_of(ax)["gradient"][0]), np.sort(slopes))
     # All 20 points, those above each other too, and no line through them.
     assert ax.get_lines()[1].get_linestyle() == "None"
@@ -107,7 +100,7 @@ def test_one_coordinate_of_two():
 
 def test_gradient():
     result = fitted()
-    ax = plot_gradient(result)
+    ax = result.plot_gradient()
     lines, probs = lines_of(ax), np.asarray(result.probs)
     expected = gradient_function(result, slice(None), probs)
     np.testing.assert_array_equal(lines["gradient"][0], SUPP)
@@ -123,7 +116,7 @@ def test_gradient():
 
 def test_gradients_of_groups():
     result = fitted(True)
-    lines = lines_of(plot_gradient(result))
+    lines = lines_of(result.plot_gradient())
     for g, probs in enumerate(np.asarray(result.probs).T):
         expected = gradient_function(result, g == GROUPS, probs)
         np.testing.assert_allclose(lines[f"gradient, group {g}"][1], expected, atol=1e-12)
@@ -132,7 +125,7 @@ def test_gradients_of_groups():
 
 def test_history():
     result = fitted()
-    ax = plot_history(result)
+    ax = result.plot_history()
     lines = lines_of(ax)
     history, steps = result.history, np.arange(1, result.stats["num_steps"] + 1)
     np.testing.assert_array_equal(lines["gradient norm"], [steps, history["grad_norm"]])
@@ -145,7 +138,7 @@ def test_history():
 
 def test_profile():
     result, (_, given) = fitted(), plt.subplots()
-    ax = plot_profile(result, "coef[0]", ax=given)
+    ax = result.plot_profile("coef[0]", ax=given)
     assert ax is given
     lines, interval = lines_of(ax), result.profile_interval("coef[0]")
     x, y = lines["profile"]
@@ -156,7 +149,7 @@ def test_profile():
     # Some of the same numbers, after searches from other neighbours: each to 1e-9 of its mean.
     some = x[::7]
     np.testing.assert_allclose(
-        y[::7], profile_curve(result, "coef[0]", some) - result.loglik, atol=1e-6
+        y[::7], result.profile_curve("coef[0]", some) - result.loglik, atol=1e-6
     )
     # Half of the 95% quantile of chi-square with one degree of freedom.
     cut = -3.841458820694124 / 2
@@ -166,11 +159,11 @@ def test_profile():
     np.testing.assert_array_equal(lines["estimate"], [[estimate], [0.0]])
     assert ((x > interval.lower) & (x < interval.upper) == (y > cut)).all()
     assert ax.get_xlabel() == "coef[0]"
-    few = plot_profile(result, "coef[0]", values=some[[1, 0, 2]], level=0.9)
+    few = result.plot_profile("coef[0]", values=some[[1, 0, 2]], level=0.9)
     np.testing.assert_array_equal(lines_of(few)["profile"][0], some)
     assert lines_of(few)["cut-off, 0.9"][1][0] == pytest.approx(-2.705543454095404 / 2)
     with pytest.raises(ValueError, match="`name` must be a parameter, one of coef.0."):
-        plot_profile(result, "loading")
+        result.plot_profile("loading")
 
 
 def test_a_profile_without_ends(monkeypatch):
@@ -179,12 +172,12 @@ def test_a_profile_without_ends(monkeypatch):
     whole = result.profile_interval("coef[0]")
     half = whole._replace(lower=-np.inf, lower_reason="it stays high")
     none = half._replace(upper=np.nan, upper_reason="it fails")
-    monkeypatch.setattr("spmlex._plots.profile_interval", lambda *_: half)
-    lines, estimate = lines_of(plot_profile(result, "coef[0]")), result.estimates[0]
+    monkeypatch.setattr("spmlex._report._plots.profile_interval", lambda *_: half)
+    lines, estimate = lines_of(result.plot_profile("coef[0]")), result.estimates[0]
     x = lines["profile"][0]
     assert x[-1] - estimate == pytest.approx(estimate - x[0])
     assert lines["ends of the interval"][0].tolist() == [whole.upper]
-    monkeypatch.setattr("spmlex._plots.profile_interval", lambda *_: none)
+    monkeypatch.setattr("spmlex._report._plots.profile_interval", lambda *_: none)
     message = "no finite end, so give `values`. Below, it stays high; above, it fails"
     with pytest.raises(ValueError, match=message):
-        plot_profile(result, "coef[0]")
+        result.plot_profile("coef[0]")

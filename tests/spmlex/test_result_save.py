@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spmlex import FunctionModel, fit, load, plot_distribution, plot_history
+from spmlex import FunctionModel, fit, load
 
 from .models import (
     FactorModel,
@@ -71,8 +71,8 @@ def test_all_is_there(path):
     assert read.problem.data is None
     assert eqx.tree_equal(read, without_data(fitted()))
     assert read.param_names == fitted().param_names
-    assert plot_distribution(read).get_xlabel() == "Latent variable v"
-    assert plot_history(read).get_xlabel() == "Iteration"
+    assert read.plot_distribution().get_xlabel() == "Latent variable v"
+    assert read.plot_history().get_xlabel() == "Iteration"
 
 
 def test_no_pickle_and_a_version(path):

@@ -19,12 +19,9 @@ from spmlex import (
     Table,
     compare,
     fit,
-    grid_gap,
     profile_ll,
-    summary,
 )
-from spmlex._summary import number
-from spmlex._table import Row
+from spmlex._table import Row, number
 
 from .models import FactorModel, factor_problem
 
@@ -54,7 +51,7 @@ def rows_of(text):
 
 
 def test_numbers():
-    result, table = fitted(), summary(fitted(), kind="hessian")
+    result, table = fitted(), fitted().summary(kind="hessian")
     assert table.index == NAMES == result.param_names
     names = ["estimate", "std. err.", "z", "P>|z|", "[0.025", "0.975]"]
     assert list(table.numbers) == names == list(table.columns)
@@ -70,7 +67,7 @@ def test_numbers():
 
 def test_text():
     result = fitted()
-    text = str(summary(result, kind="hessian"))
+    text = str(result.summary(kind="hessian"))
     lines = text.splitlines()
     assert lines[0].strip() == "Profile likelihood estimates"
     width = len(lines[1])
@@ -79,7 +76,7 @@ def test_text():
     assert max(map(len, lines)) == width
     last = len(lines) - 1 - lines[::-1].index(rules[-1])
     assert all(len(line) == width for line in lines[1 : last + 1] if line != lines[6])
-    assert " ".join(lines[last + 1 :]) == summary(result).notes[-1]
+    assert " ".join(lines[last + 1 :]) == result.summary().notes[-1]
     words = " ".join(text.split())
     for expected in (
         "Units 200",
@@ -99,7 +96,7 @@ def test_text():
     # As many decimals as are shown; the next one rounds within half a unit.
     half_units = np.array([5e-7, 5e-7, 5e-3, 5e-4, 5e-7, 5e-7]) * (1 + 1e-9)
     for k, row in enumerate(rows.values()):
-        exact = [column[k] for column in summary(result, kind="hessian").numbers.values()]
+        exact = [column[k] for column in result.summary(kind="hessian").numbers.values()]
         assert np.all(np.abs(np.array(row, dtype=float) - exact) <= half_units)
     assert repr(result.summary(kind="hessian")) == text
 
@@ -107,12 +104,12 @@ def test_text():
 def test_intervals_are_shown_when_asked_for():
     """By default the table has standard errors, and says what they are worth."""
     result = fitted()
-    table = summary(result)
+    table = result.summary()
     assert table.columns == ("estimate", "std. err.")
     np.testing.assert_array_equal(table.numbers["std. err."], result.std_errors())
     assert "add `sample(key, data, latent)` to the model" in table.notes[-1]
     assert str(result) == str(table)
-    assert table.notes[-1] == summary(result, kind="robust").notes[-1]
+    assert table.notes[-1] == result.summary(kind="robust").notes[-1]
 
 
 def test_kind_and_level():
@@ -139,7 +136,7 @@ def test_wrong_arguments_are_errors_and_no_reason_for_a_table_without(result):
 
 
 def test_without_standard_errors():
-    table = summary(unsuccessful())
+    table = unsuccessful().summary()
     assert list(table.numbers) == ["estimate"]
     assert ("Standard errors", "none") in table.header
     assert ("Converged", "NO") in table.header
@@ -188,11 +185,11 @@ def test_weights_that_sum_to_one_are_noted():
 
 
 def test_a_coarse_grid_is_noted(monkeypatch):
-    gain = grid_gap(fitted())
+    gain = fitted().grid_gap()
     assert 0.01 < gain < 0.1
     assert "grid" not in str(fitted())
-    monkeypatch.setattr("spmlex._grid.COARSE", 0.01)
-    table = summary(fitted())
+    monkeypatch.setattr("spmlex._inference._grid.COARSE", 0.01)
+    table = fitted().summary()
     assert any("The grid is coarse for this fit" in note for note in table.notes)
     # In nats of the whole, as for a short grid: 200 units.
     words = f"could add up to {200 * gain:.3g} to the log-likelihood."
@@ -231,12 +228,12 @@ def test_headings_of_levels():
 
 def test_names_that_are_one_as_text():
     with pytest.raises(ValueError, match=r"Two names in `results` are one as text: \[1, '1'\]"):
-        compare({1: fitted(), "1": restricted()})  # pyright: ignore[reportArgumentType]
+        compare({1: fitted(), "1": restricted()})
 
 
 def test_html():
     table = compare({"<all> & more": fitted(), "some": restricted()})
-    for shown in (table, summary(fitted()), unsuccessful().summary()):
+    for shown in (table, fitted().summary(), unsuccessful().summary()):
         html = shown._repr_html_()
         root = ET.fromstring(html)  # well-formed, or an exception
         *_, body = root.iter("table")
@@ -248,7 +245,7 @@ def test_html():
         assert {*shown.notes, *(value for pair in shown.header for value in pair)} <= set(said)
         # Nothing that would look wrong on one of a light and a dark page.
         assert "color:" not in html.replace("currentColor", "")
-    assert fitted()._repr_html_() == summary(fitted())._repr_html_()
+    assert fitted()._repr_html_() == fitted().summary()._repr_html_()
 
 
 def test_latex():
@@ -267,7 +264,7 @@ def test_latex():
         assert not line.startswith("[")
     assert latex.count("{") == latex.count("}")
     assert f"${fitted().loglik:.3f}$" in latex
-    single = summary(fitted(), kind="hessian").to_latex()
+    single = fitted().summary(kind="hessian").to_latex()
     assert r"P\textgreater{}\textbar{}z\textbar{}" in single
     assert rf"log\_std\_e{{[}}2{{]}} & ${fitted().estimates[4]:.6f}$ & " in single
     assert "Units & 200 &" in single
@@ -300,7 +297,7 @@ def test_latex_of_numbers(text, expected):
 
 
 def test_frame():
-    frame = summary(fitted()).to_frame()
+    frame = fitted().summary().to_frame()
     assert tuple(frame.index) == NAMES
     np.testing.assert_array_equal(frame["estimate"], fitted().estimates)
     np.testing.assert_array_equal(frame["std. err."], fitted().std_errors())
@@ -341,9 +338,9 @@ def test_compare():
     assert "No standard errors of failed:" in str(compare({"failed": unsuccessful()}))
 
 
-def test_compare_refuses():
+def test_compare_refuses(without_annotations):
     with pytest.raises(TypeError, match="`results` must be a mapping of names to fits.*list"):
-        compare([fitted()])  # pyright: ignore[reportArgumentType]
+        compare([fitted()])
     with pytest.raises(ValueError, match="`results` is empty"):
         compare({})
 

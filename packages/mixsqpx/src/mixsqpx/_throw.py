@@ -70,9 +70,9 @@ def raise_on_failure(
         Returned.
     result : RESULTS
         Of a solve, or of a batch of solves: then the first failure is raised.
-    unit : Int[Array, "*batch"]
+    unit : Int[Array, "..."]
         The unit at fault, for the message; -1 for none.
-    gap : Float[Array, "*batch"]
+    gap : Float[Array, "..."]
         The optimality gap that was reached, for the message.
 
     Raises

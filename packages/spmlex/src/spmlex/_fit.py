@@ -13,12 +13,18 @@ from mixsqpx import AbstractMixSolver
 
 from ._model import as_arrays, leading_length, split_model
 from ._multistart import MultistartResult
-from ._progress import Progress, watch
 from ._result import FitResult
-from ._search import num_active, problem_from, search
-from ._solution import RESULTS
-from ._start import explain_derivatives
-from ._task import Task, prepare
+from ._search import (
+    RESULTS,
+    Progress,
+    Task,
+    explain_derivatives,
+    num_active,
+    prepare,
+    problem_from,
+    search,
+    watch,
+)
 
 
 def fit(

@@ -7,10 +7,9 @@ import jax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
-from ._model import as_arrays, split_model
+from ._model import as_arrays, check_key, split_model
 from ._orthogonal import Orthogonal, OrthogonalResult, checked, estimate
-from ._simulate import check_key
-from ._task import prepare
+from ._search import prepare
 
 
 def fit_orthogonal(

@@ -3,10 +3,10 @@
 import equinox as eqx
 import numpy as np
 
+from ._fields import total_weight
 from ._result import FitResult
-from ._scores import total_weight
-from ._solution import RESULTS
-from ._summary import number
+from ._search import RESULTS
+from ._table import number
 
 # Optima whose estimates are shown side by side.
 _MOST_SHOWN = 5

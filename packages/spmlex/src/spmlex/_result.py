@@ -1,39 +1,11 @@
-"""What a fit returns."""
+"""What a fit returns: its fields, and what can be asked of it."""
 
-import os
-from collections.abc import Callable
-from typing import Any
-
-import equinox as eqx
-import jax
-import numpy as np
-from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, PyTree
-
-from . import (
-    _average,
-    _bootstrap,
-    _covariance,
-    _information,
-    _likelihood_ratio,
-    _posterior,
-    _scores,
-    _simulate,
-    _summary,
-)
-from ._names import param_names
-from ._orthogonal import Orthogonal, OrthogonalResult, checked, estimate
-from ._replications import Bootstrap
-from ._search import Problem
-from ._solution import RESULTS
-from ._table import Table
+from . import _inference, _orthogonal, _report, _use
+from ._fields import Fit
 
 
-class FitResult(eqx.Module):
+class FitResult(Fit):
     """Estimates of a model and of the distribution of its heterogeneity. `print` shows a table.
-
-    Most methods are the functions of this package of the same name, which have the full
-    description: `result.std_errors("robust")` is `spmlex.std_errors(result, "robust")`.
 
     Attributes
     ----------
@@ -69,170 +41,39 @@ class FitResult(eqx.Module):
         without them.
     """
 
-    model: Any
-    params: PyTree
-    probs: Float[Array, "m *g"]
-    supp: PyTree
-    loglik: float
-    n_obs: int
-    grad_norm: float
-    gap: float
-    result: RESULTS
-    stats: dict[str, Any]
-    history: dict[str, np.ndarray]
-    problem: Problem
+    summary = _report.summary
+    save = _report.save
+    plot_distribution = _report.plot_distribution
+    plot_gradient = _report.plot_gradient
+    plot_history = _report.plot_history
+    plot_profile = _report.plot_profile
 
-    @property
-    def param_names(self) -> tuple[str, ...]:
-        """Name of each estimated scalar: its path in the model, with its index in its array."""
-        return param_names(self.params)
+    cov = _inference.cov
+    std_errors = _inference.std_errors
+    conf_int = _inference.conf_int
+    scores = _inference.scores
+    hessian = _inference.hessian
+    bootstrap = _inference.bootstrap
+    profile_interval = _inference.profile_interval
+    profile_curve = _inference.profile_curve
+    grid_gap = _inference.grid_gap
+    num_free = _inference.num_free
+    aic = property(_inference.aic)
+    bic = property(_inference.bic)
 
-    @property
-    def estimates(self) -> np.ndarray:
-        """Estimated scalars, in the order of `param_names`."""
-        leaves = jax.tree.leaves(self.params)
-        return np.concatenate([np.ravel(leaf) for leaf in leaves])
+    orthogonal = _orthogonal.orthogonal
+
+    delta = _use.delta
+    average = _use.average
+    posterior = _use.posterior
+    posterior_mean = _use.posterior_mean
+    posterior_mode = _use.posterior_mode
+    posterior_quantile = _use.posterior_quantile
+    sample_latent = _use.sample_latent
+    simulate = _use.simulate
 
     def __str__(self) -> str:
         return str(self.summary())
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
-
-    def summary(
-        self,
-        *,
-        kind: str | None = None,
-        clusters: Int[ArrayLike, " n"] | None = None,
-        level: float = 0.95,
-    ) -> Table:
-        """Table of estimates and standard errors; see `spmlex.summary`."""
-        return _summary.summary(self, kind=kind, clusters=clusters, level=level)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to a file, without the data; see `spmlex.save`, and read it with `spmlex.load`."""
-        from ._save import save
-
-        save(self, path)
-
-    def cov(
-        self, kind: str = "hessian", clusters: Int[ArrayLike, " n"] | None = None
-    ) -> Float[np.ndarray, "p p"]:
-        """Covariance of the estimates; see `spmlex.covariance`."""
-        return _covariance.covariance(self, kind, clusters)
-
-    def std_errors(
-        self, kind: str = "hessian", clusters: Int[ArrayLike, " n"] | None = None
-    ) -> Float[np.ndarray, " p"]:
-        """Standard errors; see `spmlex.covariance`."""
-        return _covariance.std_errors(self, kind, clusters)
-
-    def conf_int(
-        self,
-        level: float = 0.95,
-        kind: str = "hessian",
-        clusters: Int[ArrayLike, " n"] | None = None,
-    ) -> Float[np.ndarray, "p 2"]:
-        """Normal confidence intervals; see `spmlex.conf_int`."""
-        return _covariance.conf_int(self, level, kind, clusters)
-
-    def scores(self) -> Float[np.ndarray, "n p"]:
-        """Scores of the profile likelihood, one row a unit; see `spmlex.scores`."""
-        return _scores.scores(self)
-
-    def bootstrap(
-        self,
-        key: Array,
-        *,
-        num: int = 500,
-        clusters: Int[np.ndarray | Array, " n"] | None = None,
-        scheme: str = "exponential",
-    ) -> Bootstrap:
-        """Refits under random weights; see `spmlex.bootstrap`."""
-        return _bootstrap.bootstrap(self, key, num=num, clusters=clusters, scheme=scheme)
-
-    def orthogonal(
-        self, key: Array, *, options: Orthogonal | None = None, max_steps: int = 60
-    ) -> OrthogonalResult:
-        """Estimates and intervals that hold for continuous distributions, too.
-
-        `spmlex.fit_orthogonal` from the estimates of this fit, which describes the method. The
-        model needs a method `sample` or `all_outcomes`.
-
-        Parameters
-        ----------
-        key : PRNG key
-            Of JAX, for the draws.
-        options, max_steps
-            See `fit_orthogonal`, also for what is raised.
-        """
-        problem = _scores.problem_of(self)
-        found = estimate(problem, self.params, key, options or Orthogonal(), max_steps)
-        return checked(found)
-
-    def profile_interval(self, name: str, level: float = 0.95) -> _likelihood_ratio.ProfileInterval:
-        """Likelihood-ratio interval of one parameter; see `spmlex.profile_interval`."""
-        return _likelihood_ratio.profile_interval(self, name, level)
-
-    def delta(
-        self,
-        function: Callable[[Any, Float[Array, "m *g"]], ArrayLike],
-        *,
-        kind: str = "hessian",
-        clusters: Int[ArrayLike, " n"] | None = None,
-    ) -> _average.Estimate:
-        """Standard errors of a function of model and masses; see `spmlex.delta`."""
-        return _average.delta(self, function, kind=kind, clusters=clusters)
-
-    def average(
-        self,
-        function: Callable[[Any, Any, Any], Float[Array, "..."]],
-        *,
-        kind: str = "hessian",
-        clusters: Int[ArrayLike, " n"] | None = None,
-    ) -> _average.Estimate:
-        """Average over the distribution and the units; see `spmlex.average`."""
-        return _average.average(self, function, kind=kind, clusters=clusters)
-
-    def posterior(
-        self, data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
-    ) -> Float[Array, "n m"]:
-        """Posterior probabilities of the support points; see `spmlex.posterior`."""
-        return _posterior.posterior(self, data, groups)
-
-    def posterior_mean(
-        self, data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
-    ) -> PyTree:
-        """Posterior mean of the latent variable; see `spmlex.posterior_mean`."""
-        return _posterior.posterior_mean(self, data, groups)
-
-    def posterior_mode(
-        self, data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
-    ) -> PyTree:
-        """Most probable support point of each unit; see `spmlex.posterior_mode`."""
-        return _posterior.posterior_mode(self, data, groups)
-
-    def posterior_quantile(
-        self, level: float, data: PyTree = None, groups: Int[ArrayLike, " n"] | None = None
-    ) -> Float[Array, " n"]:
-        """Posterior quantile of the latent variable; see `spmlex.posterior_quantile`."""
-        return _posterior.posterior_quantile(self, level, data, groups)
-
-    def simulate(
-        self,
-        key: Array,
-        data: PyTree = None,
-        groups: Int[Array | np.ndarray, " n"] | None = None,
-    ) -> Any:
-        """Outcomes drawn from the fitted model; see `spmlex.simulate`."""
-        return _simulate.simulate(self, key, data, groups)
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion, masses counted as parameters; see `spmlex.aic`."""
-        return _information.aic(self)
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion, masses counted as parameters; see `spmlex.bic`."""
-        return _information.bic(self)

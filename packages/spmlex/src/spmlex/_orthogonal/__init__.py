@@ -5,6 +5,7 @@ It takes a model and its units, and makes no use of the profile likelihood.
 
 from ._estimator import checked as checked
 from ._estimator import estimate as estimate
+from ._from_fit import orthogonal as orthogonal
 from ._functionals import Functional as Functional
 from ._inference import ScoreTest as ScoreTest
 from ._inference import WaldTest as WaldTest

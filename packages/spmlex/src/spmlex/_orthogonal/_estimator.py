@@ -4,10 +4,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from .._model import leading_length
-from .._names import param_names
-from .._search import Problem
-from .._solution import RESULTS
+from .._model import leading_length, param_names
+from .._search import RESULTS, Problem
 from ._draws import check_outcomes
 from ._inference import LEAST_INFORMATION, information_shares
 from ._options import Orthogonal

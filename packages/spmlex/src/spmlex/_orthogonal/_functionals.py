@@ -8,7 +8,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._covariance import critical_value
+from .._level import critical_value
 from ._inference import influence, jackknifed
 from ._moments import Moments
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._covariance import SingularInformationError, describe_direction
+from .._inference import SingularInformationError, describe_direction
 from ._moments import Moments
 from ._root import Root, find_root
 
@@ -166,7 +166,7 @@ def score_statistic(
     index, value
         Which parameter, and its hypothetical value.
     clusters
-        See `covariance`.
+        See `cov`.
     tol, max_steps
         See `find_root`.
 

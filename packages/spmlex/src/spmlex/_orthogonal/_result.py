@@ -13,12 +13,11 @@ from jax.scipy.special import gammaincc
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
-from .._average import Estimate
-from .._covariance import critical_value
-from .._names import param_names
-from .._solution import RESULTS
+from .._level import critical_value
+from .._model import as_labels, param_names
+from .._search import RESULTS
 from .._table import Table
-from .._units import as_labels
+from .._use import Estimate
 from ._functionals import Functional, functional
 from ._inference import (
     ScoreTest,

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from .._solution import RESULTS
-from .._summary import coefficient_table, number
-from .._table import Row, Table
+from .._search import RESULTS
+from .._table import Row, Table, coefficient_table, number
 from ._inference import covariance
 from ._moments import Outcomes
 from ._root import Root

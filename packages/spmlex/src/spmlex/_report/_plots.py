@@ -1,0 +1,292 @@
+"""Plots of a fit, into new axes or into given ones, which they return. They need matplotlib."""
+
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PyTree
+
+import mixsqpx
+
+from .._fields import Fit, problem_of
+from .._inference import profile_curve, profile_interval
+from .._level import critical_value
+from .._model import leaf_name, log_lik_of
+from .._search import Problem
+
+# One for each group: masses of two groups at one point lie on top of each other.
+_MARKERS = "os^Dv"
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+
+
+def plot_distribution(
+    result: Fit,
+    *,
+    coordinate: str | None = None,
+    ax: "matplotlib.axes.Axes | None" = None,
+) -> "matplotlib.axes.Axes":
+    """Estimated distribution of the latent variable: its distribution function and its masses.
+
+    Parameters
+    ----------
+    coordinate : str, optional
+        Which coordinate of the support points, where they have several: its marginal distribution
+        is drawn. An error lists the names.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        For each group, a step function and the masses above their points.
+
+    Raises
+    ------
+    ValueError
+        If there is no such coordinate, or several and none is named.
+    ImportError
+        Without matplotlib.
+    """
+    ax = _axes(ax)
+    label, where = _coordinate(result.supp, coordinate)
+    points, place = np.unique(where, return_inverse=True)
+    margin = 0.04 * (points[-1] - points[0]) or 1.0
+    for g, probs in enumerate(_columns(result.probs)):
+        masses = np.bincount(place, weights=probs)
+        active, colour, who = masses > 0, f"C{g}", _group(result, g)
+        x = np.concatenate([points[:1] - margin, points, points[-1:] + margin])
+        cdf = np.cumsum(np.concatenate([[0.0], masses, [0.0]]))
+        ax.step(x, cdf, where="post", color=colour, label=f"distribution{who}")
+        ax.vlines(points[active], 0, masses[active], color=colour, alpha=0.6)
+        marker = _MARKERS[g % len(_MARKERS)]
+        ax.plot(points[active], masses[active], marker, color=colour, ms=5, label=f"masses{who}")
+    ax.set(xlabel=label, ylabel="Probability", ylim=(0, 1.03))
+    ax.set_xlim(points[0] - margin, points[-1] + margin)
+    ax.legend(loc="upper left", fontsize="small")
+    return ax
+
+
+def plot_gradient(
+    result: Fit,
+    *,
+    coordinate: str | None = None,
+    ax: "matplotlib.axes.Axes | None" = None,
+) -> "matplotlib.axes.Axes":
+    """Gradient function over the grid, zero at the active points: the certificate of the gap.
+
+    gⱼ = 1 - Σᵢ ωᵢ aᵢⱼ/uᵢ is the slope of the mean negative log-likelihood as mass moves to point j.
+    At the optimum it is zero where there is mass and not negative elsewhere (Lindsay, 1983), and
+    `gap` is log(1 - minⱼ gⱼ). It says nothing about points between those of the grid.
+
+    Parameters
+    ----------
+    coordinate, ax
+        See `plot_distribution`. Where there are several coordinates the function is drawn as
+        points, all that share a value above each other.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        For each group, the function at all points and circles at the active ones.
+
+    Raises
+    ------
+    RuntimeError
+        If the fit has no data, or did not end at a stationary point.
+    ValueError, ImportError
+        As for `plot_distribution`.
+    """
+    problem = problem_of(result)
+    ax = _axes(ax)
+    label, where = _coordinate(result.supp, coordinate)
+    order = np.argsort(where, kind="stable")
+    several = len(_coordinates(result.supp)) > 1
+    gradients = _columns(_gradient_function(problem, result.params, result.probs))
+    ax.axhline(0.0, color="0.6", lw=0.8)
+    for g, (gradient, probs) in enumerate(zip(gradients, _columns(result.probs), strict=True)):
+        colour, who, active = f"C{g}", _group(result, g), probs > 0
+        style: dict[str, Any] = {"ls": "none", "marker": "."} if several else {"ls": "-"}
+        ax.plot(where[order], gradient[order], color=colour, label=f"gradient{who}", **style)
+        circles: dict[str, Any] = {
+            "ls": "none",
+            "marker": _MARKERS[g % len(_MARKERS)],
+            "mfc": "none",
+            "ms": 7,
+        }
+        ax.plot(where[active], gradient[active], color=colour, label=f"active{who}", **circles)
+    ax.set(xlabel=label, ylabel="Gradient function")
+    ax.legend(fontsize="small")
+    return ax
+
+
+def plot_history(
+    result: Fit, *, ax: "matplotlib.axes.Axes | None" = None
+) -> "matplotlib.axes.Axes":
+    """Convergence of the search, on a logarithmic axis.
+
+    Parameters
+    ----------
+    ax
+        See `plot_distribution`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The largest entry of the gradient, where the minimiser keeps one, and how far the mean
+        log-likelihood was below that of the last iteration; both by iteration, zeros left out.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    """
+    ax = _axes(ax)
+    from matplotlib.ticker import MaxNLocator
+
+    value = result.history["value"]
+    curves = {
+        "gradient norm": result.history["grad_norm"],
+        "shortfall (nats per unit)": value - value[-1],
+    }
+    for k, (label, curve) in enumerate(curves.items()):
+        shown = curve > 0
+        if shown.any():
+            steps = np.arange(1, curve.size + 1)[shown]
+            ax.semilogy(steps, curve[shown], "o-", color=f"C{k}", ms=4, label=label)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="Iteration", ylabel="Distance from the optimum")
+    ax.legend(loc="lower left", fontsize="small")
+    return ax
+
+
+def plot_profile(
+    result: Fit,
+    name: str,
+    *,
+    values: Float[ArrayLike, " k"] | None = None,
+    level: float = 0.95,
+    ax: "matplotlib.axes.Axes | None" = None,
+) -> "matplotlib.axes.Axes":
+    """Profile of the log-likelihood in one parameter, all others re-estimated at each value.
+
+    Parameters
+    ----------
+    name : str
+        One of `param_names`.
+    values : Float[ArrayLike, "k"], optional
+        Where to evaluate; by default 21 values, a little further than the interval on either side.
+        Each is a fit.
+    level : float
+        Of the likelihood-ratio interval: where the curve is above the dashed line.
+    ax
+        See `plot_distribution`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The log-likelihood less its maximum; the cut-off, half a quantile of chi-square below it;
+        the estimate, and the ends of the interval that are finite.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    ValueError, RuntimeError
+        As for `profile_interval`, and without `values` if the interval has no finite end.
+    """
+    ax = _axes(ax)
+    interval = profile_interval(result, name, level)
+    estimate = float(result.estimates[result.param_names.index(name)])
+    ends = np.array([interval.lower, interval.upper])
+    finite = np.isfinite(ends)
+    if values is None:
+        if not finite.any():
+            raise ValueError(
+                f"The interval of {name} has no finite end, so give `values`. Below, "
+                f"{interval.lower_reason}; above, {interval.upper_reason}."
+            )
+        reach = 1.2 * np.abs(ends - estimate)
+        reach = np.where(finite, reach, reach[finite].max())
+        values = np.linspace(estimate - reach[0], estimate + reach[1], 21)
+    points = np.sort(np.asarray(values))
+    below = profile_curve(result, name, points) - result.loglik
+    cut = -0.5 * critical_value(level) ** 2
+    ax.plot(points, below, color="C0", label="profile")
+    ax.axhline(cut, color="C1", ls="--", label=f"cut-off, {level:.4g}")
+    at_ends = ends[finite], np.full(finite.sum(), cut)
+    ax.plot(*at_ends, "o", color="C1", ms=5, label="ends of the interval")
+    ax.plot([estimate], [0.0], "o", color="C0", ms=5, label="estimate")
+    ax.set(xlabel=name, ylabel="Log-likelihood less its maximum (nats)")
+    ax.legend(loc="lower center", fontsize="small")
+    return ax
+
+
+def _axes(ax: "matplotlib.axes.Axes | None") -> "matplotlib.axes.Axes":
+    """The axes given, or those of a new figure."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError:
+        raise ImportError(
+            "Plots need matplotlib, which is not installed: `pip install matplotlib`."
+        ) from None
+    return plt.subplots(layout="constrained")[1] if ax is None else ax
+
+
+def _coordinates(supp: PyTree) -> dict[str, np.ndarray]:
+    """Each coordinate of the support points, by its name."""
+    found = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(eqx.filter(supp, eqx.is_array)):
+        name = leaf_name(path) if path else "v"
+        for index in np.ndindex(leaf.shape[1:]):
+            part = f"[{', '.join(map(str, index))}]" if index else ""
+            found[name + part] = np.asarray(leaf)[:, *index]
+    return found
+
+
+def _coordinate(supp: PyTree, coordinate: str | None) -> tuple[str, np.ndarray]:
+    """Label and numbers of the coordinate that was asked for.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be told which.
+    """
+    found = _coordinates(supp)
+    if coordinate is None and len(found) == 1:
+        ((name, where),) = found.items()
+        return "Latent variable v" if name == "v" else f"Latent variable {name}", where
+    if coordinate not in found:
+        asked = "none was named" if coordinate is None else f"not {coordinate!r}"
+        raise ValueError(
+            f"`coordinate` must be one of those of the support points, {', '.join(found)}; {asked}."
+        )
+    return f"Latent variable {coordinate}", found[coordinate]
+
+
+def _columns(probs: Float[ArrayLike, "m *g"]) -> list[np.ndarray]:
+    """A vector for each group."""
+    array = np.asarray(probs)
+    return list(array.reshape(array.shape[0], -1).T)
+
+
+def _group(result: Fit, g: int) -> str:
+    return f", group {g}" if result.probs.ndim == 2 else ""
+
+
+@eqx.filter_jit
+def _gradient_function(
+    problem: Problem, params: PyTree, probs: Float[Array, "m *g"]
+) -> Float[Array, "m *g"]:
+    log_lik = log_lik_of(eqx.combine(params, problem.held), problem.data, problem.supp)
+    slope = jax.grad(mixsqpx.objective, argnums=1)
+    if problem.groups is None:
+        return 1 + slope(log_lik, probs, problem.weights)
+    n = log_lik.shape[0]
+    weights = jnp.ones(n, log_lik.dtype) if problem.weights is None else problem.weights
+    of_group = lambda ell, omega, _, p: slope(ell, p, omega)  # noqa: E731
+    return 1 + problem.groups.map(of_group, log_lik, weights, probs.T).T

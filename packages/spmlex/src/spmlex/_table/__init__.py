@@ -1,0 +1,8 @@
+"""Tables and how numbers are set in them. No estimate is known here."""
+
+from ._coefficients import ESTIMATE as ESTIMATE
+from ._coefficients import STD_ERR as STD_ERR
+from ._coefficients import coefficient_table as coefficient_table
+from ._coefficients import number as number
+from ._table import Row as Row
+from ._table import Table as Table

@@ -1,6 +1,16 @@
 """How the site is built: `sphinx-build -W docs .site`."""
 
+import sys
 from importlib import metadata
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent))
+
+from benchmarks.draw import main as draw  # noqa: E402
+
+# The figures of the benchmarks' pages are drawn from their results at each build.
+draw([str(DOCS / "benchmarks")])
 
 project = "spmlex and mixsqpx"
 author = "The spmlex authors"

@@ -8,15 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from peers.setup import python_of
-
-PEERS = Path(__file__).resolve().parent / "peers"
-
-HIDDEN = ("PYTHONPATH", "PYTHONHOME", "JAX_COMPILATION_CACHE_DIR")
-"""Environment variables kept from the peers.
-
-Ours and theirs are packages of the same name, so PYTHONPATH may not lead one to the other.
-"""
+from ..peers.environments import WORKERS, clean_variables, python_of
 
 
 @dataclass(frozen=True)
@@ -89,12 +81,12 @@ class Solver:
         if self.environment is None:
             return None
         if envs is None or not python_of(envs / self.environment).exists():
-            return f"no environment {self.environment!r}: run benchmarks/peers/setup.py"
+            return f"no environment {self.environment!r}: run `python -m benchmarks peers`"
         return None
 
     def command(self, envs: Path | None, job: Job) -> list[str]:
         """Command line of the worker."""
-        script = str(PEERS / self.script)
+        script = str(WORKERS / self.script)
         if self.is_r:
             numbers = [str(job.n), str(job.m), str(job.repeats), str(job.budget)]
             return ["Rscript", script, str(job.raw), str(job.record), *numbers, *self.options]
@@ -110,8 +102,7 @@ class Solver:
         if self.environment is None:
             kept = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
             return kept | {"JAX_ENABLE_X64": "1"}
-        kept = {k: v for k, v in os.environ.items() if k not in HIDDEN}
-        return kept | {"PYTHONNOUSERSITE": "1", "JAX_ENABLE_X64": "1"}
+        return clean_variables() | {"PYTHONNOUSERSITE": "1", "JAX_ENABLE_X64": "1"}
 
 
 _FULL = ("--full-matrix",)

@@ -1,19 +1,13 @@
-"""Tables from the results of `first_answer.py`.
-
-    python benchmarks/render_first.py [--results DIR] [--docs DIR]
-
-reads `first_answer.json`, and writes `benchmarks-first-answer.md`.
-"""
+"""The page of the benchmark of first answers, from `first_answer.json`."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 from pathlib import Path
 from typing import Any
 
-from render import gap_text, seconds, table
+from ..shared.markdown import commands, gap_text, run_text, seconds, table
+from ..shared.results import read
 
 LABELS = {
     "ours": "this code",
@@ -36,13 +30,9 @@ def collect(turns: list[Turn]) -> dict[str, dict[str, list[dict[str, Any]]]]:
 
 
 def median(runs: list[dict[str, Any]], name: str) -> float | None:
-    """Median over processes of a time, or of the medians of several."""
+    """Median over processes of a time, which may be a median itself."""
     found = [run[name] for run in runs if run.get(name)]
-    if not found:
-        return None
-    return statistics.median(
-        statistics.median(each) if isinstance(each, list) else each for each in found
-    )
+    return statistics.median(found) if found else None
 
 
 def cell(value: float | None) -> str:
@@ -73,25 +63,19 @@ def times_section(title: str, text: str, turns: list[Turn], names: dict[str, str
     return [f"## {title}", "", text, "", *table(head, rows), ""]
 
 
-def page(found: dict[str, Any]) -> str:
+def page(results: Path, before: str) -> str:
     """The whole page."""
-    machine, parts = found["machine"], found["parts"]
+    del before
+    found = read(results / "first_answer.json")
+    parts = found["parts"]
     repeats = max(len(turns) for turns in parts.values())
     lines = [
         "# Benchmark of first answers",
         "",
-        f"Run on {found['date']}: {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}, JAX "
-        f"{machine['versions']['jax']}. Medians of {repeats} processes each, which take their "
-        "turns. The clock starts before the solver is imported; JAX is by then, and the data are "
-        "read. The commands, from the root of the repository:",
+        f"{run_text(found)} Medians of {repeats} processes each, which take their turns. The clock "
+        "starts before the solver is imported; JAX is by then, and the data are read.",
         "",
-        "```bash",
-        "python benchmarks/peers/setup.py ENVS",
-        "python benchmarks/first_answer.py --envs ENVS",
-        "python benchmarks/render_first.py",
-        "```",
-        "",
+        *commands("peers ENVS", "first_answer --envs ENVS", "render first_answer"),
         f"“{LABELS['base']}” is this code at commit {found['base']}, which compiled one program "
         "for each shape, with all that a problem of it might need.",
         "",
@@ -136,19 +120,3 @@ def page(found: dict[str, Any]) -> str:
         if parts.get(part):
             lines += times_section(title, text, parts[part], names)
     return "\n".join(lines).rstrip() + "\n"
-
-
-def main() -> None:
-    """Write the page."""
-    parser = argparse.ArgumentParser(description="Tables from the results of first_answer.py.")
-    here = Path(__file__).resolve().parent
-    parser.add_argument("--results", type=Path, default=here / "results")
-    parser.add_argument("--docs", type=Path, default=here.parent / "docs" / "pages")
-    args = parser.parse_args()
-    found = json.loads((args.results / "first_answer.json").read_text())
-    path = args.docs / "benchmarks-first-answer.md"
-    path.write_text(page(found), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,4 @@
-"""Time and success of `spmlex.fit`: the command.
-
-    python benchmarks/peers/setup.py DIR
-    python benchmarks/fit.py [--envs DIR] [--part NAME] [--output FILE]
-    python benchmarks/render_fit.py
+"""Time and success of `spmlex.fit`: `python -m benchmarks fit`.
 
 The parts: `compare`, the factor model beside jaxopt's BFGS over other solvers, each in a process of
 its own; `hessian`, the cost of a Hessian in gradients; `starts`, 100 starts far from the truth;
@@ -16,29 +12,27 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import machine
-import models
 import numpy as np
 import optimistix as optx
 from jax.flatten_util import ravel_pytree
-from peers.setup import python_of
-from solvers import HIDDEN, PEERS
 
 import spmlex
+
+from ..peers.environments import WORKERS, clean_variables, python_of
+from ..shared.results import ROOT, Results, add_arguments
+from . import models
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_threefry_partitionable", True)
@@ -62,13 +56,13 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def fit_record(problem: models.Problem, repeats: int, **options: Any) -> dict[str, Any]:
-    """First and warm times of `fit`, and where it ends."""
+    """Times of the first `fit` and, in the median, of further ones, and where it ends."""
     jax.clear_caches()  # other parts may have run the same fit
     runs = [timed(lambda: spmlex.fit(*problem, **options)) for _ in range(1 + repeats)]
     result = runs[-1][1]
     return {
         "cold": runs[0][0],
-        "warm": [seconds for seconds, _ in runs[1:]],
+        "warm": statistics.median(seconds for seconds, _ in runs[1:]),
         "value": -result.loglik / result.n_obs,
         "grad_norm": result.grad_norm,
         "gap": result.gap,
@@ -91,10 +85,9 @@ def compare(envs: Path | None) -> list[dict[str, Any]]:
         repeats = TURNS if n * m < 1_000_000 else 3
         found: dict[str, Any] = {"n": n, "m": m, "peer_tol": PEER_TOL, "runs": {}}
         with tempfile.TemporaryDirectory() as scratch:
-            code = f"import fit; fit.ours({n}, {m}, {repeats})"
-            here = Path(__file__).parent
+            code = f"from {__name__} import ours; ours({n}, {m}, {repeats})"
             shown = subprocess.run(
-                [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True
+                [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
             )
             found["runs"]["ours"] = json.loads(shown.stdout)
             for peer in ("cpp", "rust"):
@@ -102,8 +95,8 @@ def compare(envs: Path | None) -> list[dict[str, Any]]:
                 if record is not None:
                     found["runs"][peer] = record
         for name, run in found["runs"].items():
-            warm = statistics.median(run["warm"])
-            print(f"{n} x {m} {name}: cold {run['cold']:.2f} s, warm {warm:.3f} s", flush=True)
+            times = f"cold {run['cold']:.2f} s, warm {run['warm']:.3f} s"
+            print(f"{n} x {m} {name}: {times}", flush=True)
         out.append(found)
     return out
 
@@ -119,12 +112,12 @@ def _peer(
     arrays |= {"coef": problem.model.coef, "log_std": problem.model.log_std}
     np.savez(scratch / "problem.npz", **{k: np.asarray(v) for k, v in arrays.items()})
     record = scratch / f"{peer}.json"
-    command = [str(python_of(envs / peer)), str(PEERS / "run_factor.py")]
+    command = [str(python_of(envs / peer)), str(WORKERS / "run_factor.py")]
     command += [str(scratch / "problem.npz"), str(record), "--peer", peer]
     command += ["--tol", str(PEER_TOL), "--repeats", str(repeats)]
-    clean = {k: v for k, v in os.environ.items() if k not in HIDDEN}
-    subprocess.run(command, env=clean, check=True)
-    return json.loads(record.read_text())
+    subprocess.run(command, env=clean_variables(), check=True)
+    found = json.loads(record.read_text())
+    return found | {"warm": statistics.median(found["warm"])}
 
 
 def hessian() -> list[dict[str, Any]]:
@@ -210,10 +203,10 @@ def large_models() -> list[dict[str, Any]]:
     ):
         record = fit_record(problem, 3)
         out.append({"what": name} | record)
-        warm = statistics.median(record["warm"])
         print(
-            f"{name}: cold {record['cold']:.1f} s, warm {warm:.2f} s, {record['iterations']} "
-            f"iterations, gradient {record['grad_norm']:.0e}, gap {record['gap']:.0e}",
+            f"{name}: cold {record['cold']:.1f} s, warm {record['warm']:.2f} s, "
+            f"{record['iterations']} iterations, gradient {record['grad_norm']:.0e}, "
+            f"gap {record['gap']:.0e}",
             flush=True,
         )
     return out
@@ -259,7 +252,7 @@ def bootstrap() -> dict[str, Any]:
 
 def wage() -> list[dict[str, Any]]:
     """The wage panel of the examples on nested grids, from ten starts each."""
-    path = Path(__file__).resolve().parent.parent / "docs" / "examples" / "wage_panel.py"
+    path = ROOT / "docs" / "examples" / "wage_panel.py"
     spec = importlib.util.spec_from_file_location("wage_panel", path)
     assert spec is not None
     assert spec.loader is not None
@@ -292,10 +285,10 @@ def wage() -> list[dict[str, Any]]:
     return out
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Run the parts, and write what they found after each."""
-    parser = argparse.ArgumentParser(description="Time `spmlex.fit`.")
-    parser.add_argument("--envs", type=Path, help="directory made by benchmarks/peers/setup.py")
+    parser = argparse.ArgumentParser("python -m benchmarks fit", description=__doc__)
+    parser.add_argument("--envs", type=Path, help="directory made by `python -m benchmarks peers`")
     parts: dict[str, Callable[[], Any]] = {
         "compare": lambda: compare(args.envs),
         "hessian": hessian,
@@ -306,15 +299,10 @@ def main() -> None:
         "wage": wage,
     }
     parser.add_argument("--part", action="append", choices=list(parts), help="all by default")
-    parser.add_argument("--output", type=Path, default=Path("fit.json"))
-    args = parser.parse_args()
-    results = json.loads(args.output.read_text()) if args.output.exists() else {}
+    add_arguments(parser, "fit")
+    args = parser.parse_args(arguments)
+    results = Results.begin(parser, args, "fit", part=bool(args.part) or args.envs is None)
     for name in args.part or parts:
-        results["date"] = datetime.now(UTC).strftime("%Y-%m-%d")
-        results["machine"] = machine.describe()
-        results[name] = parts[name]()
-        args.output.write_text(json.dumps(results, indent=1))
-
-
-if __name__ == "__main__":
-    main()
+        if name not in results.content:
+            results.content[name] = parts[name]()
+            results.save()

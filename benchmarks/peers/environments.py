@@ -1,4 +1,4 @@
-"""Make the environments of the peers: `python benchmarks/peers/setup.py DIR`.
+"""The environments of the peers: `python -m benchmarks peers DIR` makes them.
 
 DIR gets one Python 3.12 environment per peer: `cpp` and `rust` for the two releases of another
 project named `mixsqpx`, `convex` for Clarabel through cvxpy. R is looked for, not installed.
@@ -33,6 +33,21 @@ R_ADVICE = (
     "install R and its package mixsqp, with a fast BLAS. Debian, Ubuntu: `apt-get install "
     "r-cran-mixsqp libopenblas0-pthread`; elsewhere `install.packages('mixsqp')` in R."
 )
+
+
+WORKERS = Path(__file__).resolve().parent
+"""Where the worker programs are."""
+
+HIDDEN = ("PYTHONPATH", "PYTHONHOME", "JAX_COMPILATION_CACHE_DIR")
+"""Environment variables kept from the peers.
+
+Ours and theirs are packages of the same name, so PYTHONPATH may not lead one to the other.
+"""
+
+
+def clean_variables() -> dict[str, str]:
+    """The environment variables of a peer's process."""
+    return {k: v for k, v in os.environ.items() if k not in HIDDEN}
 
 
 def python_of(environment: Path) -> Path:
@@ -93,7 +108,7 @@ def make_environment(directory: Path, name: str, base: Path) -> bool:
     requirements, modules = ENVIRONMENTS[name]
     environment = directory / name
     python = python_of(environment)
-    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    clean = clean_variables()
     check = [str(python), "-c", f"import {modules}"]
     if python.exists() and subprocess.run(check, env=clean, capture_output=True).returncode == 0:
         print(f"{name}: there already")
@@ -130,17 +145,13 @@ def check_r() -> bool:
     return True
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Make all environments; the exit status is 0 if every peer is ready."""
-    parser = argparse.ArgumentParser(description="Make the peers' environments.")
+    parser = argparse.ArgumentParser("python -m benchmarks peers", description=__doc__)
     parser.add_argument("directory", type=Path, help="where the environments go")
-    directory = parser.parse_args().directory.resolve()
+    directory = parser.parse_args(arguments).directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     base = find_python()
     ready = [make_environment(directory, name, base) for name in ENVIRONMENTS]
     ready.append(check_r())
     return 0 if all(ready) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

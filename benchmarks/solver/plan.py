@@ -1,12 +1,12 @@
-"""Which problems a run of `mixsolve.py` has, and which solvers sit one out."""
+"""Which problems a run of `mixsolve` has, and which solvers sit one out."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from families import FAMILIES
-from solvers import Solver
+from ..shared.families import FAMILIES
+from .solvers import Solver
 
 Size = tuple[int, int]
 

@@ -1,8 +1,7 @@
-"""Mutation testing of the solver and of the derivatives: do the tests notice a changed sign?
+"""Do the tests notice a changed sign? `python -m benchmarks mutation --number 40`.
 
-    python benchmarks/mutation.py --tool path/to/cosmic-ray --number 40
-
-It copies the tree that is committed, runs the tests on it as it is, lets cosmic-ray list all
+Mutation testing of the solver and of the derivatives, with cosmic-ray, in an environment of its
+own. It copies the tree that is committed, runs the tests on it as it is, lets cosmic-ray list all
 mutants, draws some by a seed, runs the tests that should kill them, and prints those that survive.
 Mutants that Python itself refuses (shifts of floats, changed annotations) are not drawn: they say
 nothing about the tests. A mutant that takes twice the processor time of the unchanged code is
@@ -23,7 +22,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from ..shared.results import ROOT
+
 MIX, SPM = "packages/mixsqpx/src/mixsqpx", "packages/spmlex/src/spmlex"
 
 PARTS = {
@@ -134,15 +134,15 @@ def processor_time(script: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Run one part after the other."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("python -m benchmarks mutation", description=__doc__)
     parser.add_argument("--tool", default="cosmic-ray", help="the program cosmic-ray")
     parser.add_argument("--number", type=int, default=40, help="mutants of each part")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--work", type=Path, help="where to work; a temporary directory by default")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     work = args.work or Path(tempfile.mkdtemp())
     for part in args.part or PARTS:
         modules, tests = PARTS[part]
@@ -169,7 +169,3 @@ def main() -> None:
         )
         subprocess.run([args.tool, "exec", str(config), str(session)], cwd=tree, check=True)
         report(session)
-
-
-if __name__ == "__main__":
-    main()

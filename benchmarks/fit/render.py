@@ -1,20 +1,12 @@
-"""Tables and a plot from the results of `fit.py`.
-
-    python benchmarks/render_fit.py [--results DIR] [--docs DIR]
-
-reads `fit.json`, and writes `benchmarks-fit.md` and `benchmarks-fit.svg`. Needs matplotlib.
-"""
+"""The page of the benchmark of `fit`, from `fit.json`."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-from render import gap_text, seconds, size_text, table
+from ..shared.markdown import commands, gap_text, run_text, seconds, size_text, table
+from ..shared.results import read
 
 LABELS = {
     "ours": "`spmlex.fit`",
@@ -29,7 +21,7 @@ def compare_section(found: list[dict[str, Any]]) -> list[str]:
     for problem in found:
         ours = problem["runs"]["ours"]
         for name, run in problem["runs"].items():
-            warm, mine = statistics.median(run["warm"]), statistics.median(ours["warm"])
+            warm, mine = run["warm"], ours["warm"]
             ratios = ["", ""]
             if name != "ours":
                 ratios = [f"{run['cold'] / ours['cold']:.1f}", f"{warm / mine:.1f}"]
@@ -143,7 +135,7 @@ def models_section(found: list[dict[str, Any]]) -> list[str]:
             r["what"],
             str(r["num_params"]),
             seconds(r["cold"]),
-            seconds(statistics.median(r["warm"])),
+            seconds(r["warm"]),
             str(r["iterations"]),
             str(r["active"]),
             f"{r['grad_norm']:.0e}",
@@ -162,7 +154,7 @@ def crossover_section(found: list[dict[str, Any]]) -> list[str]:
         cells = [str(r["num_params"])]
         for name in ("newton", "bfgs"):
             run = r[name]
-            cells += [seconds(run["cold"]), seconds(statistics.median(run["warm"]))]
+            cells += [seconds(run["cold"]), seconds(run["warm"])]
             cells += [str(run["iterations"]), f"{run['grad_norm']:.0e}"]
         rows.append(cells)
     head = ["parameters"]
@@ -223,64 +215,32 @@ def wage_section(found: list[dict[str, Any]]) -> list[str]:
     return [
         "## The wage panel on nested grids",
         "",
-        "The [wage panel](examples.md), 545 men over eight years, fifteen parameters, from ten "
-        "starts on each grid. Every grid holds the points of the one before it.",
+        "The [wage panel](../auto_gallery/index), 545 men over eight years, fifteen parameters, "
+        "from ten starts on each grid. Every grid holds the points of the one before it.",
         "",
         *table(head, rows),
         "",
     ]
 
 
-def draw(found: list[dict[str, Any]], path: Path) -> None:
-    """Gradient norm against iterations: the end is quadratic."""
-    figure = Figure(figsize=(6.5, 4), layout="constrained")
-    axes = figure.subplots()
-    for problem, marker in zip(found, "os", strict=False):
-        norms = problem["runs"]["ours"]["grad_norms"]
-        axes.semilogy(range(1, len(norms) + 1), norms, marker + "-", label=size_text(problem))
-    axes.set(xlabel="Iteration", ylabel="Gradient norm")
-    axes.set_title("The factor model: the last steps are quadratic")
-    axes.grid(True, alpha=0.3)
-    axes.legend()
-    figure.savefig(path, metadata={"Date": None})
-
-
-def main() -> None:
-    """Write the page."""
-    parser = argparse.ArgumentParser(description="Tables and a plot from the results of fit.py.")
-    here = Path(__file__).resolve().parent
-    docs = here.parent / "docs" / "pages"
-    parser.add_argument("--results", type=Path, default=here / "results")
-    parser.add_argument("--docs", type=Path, default=docs)
-    args = parser.parse_args()
-    found = json.loads((args.results / "fit.json").read_text())
-    machine = found["machine"]
+def page(results: Path, before: str) -> str:
+    """The whole page."""
+    del before
+    found = read(results / "fit.json")
     lines = [
         "# Benchmark of `fit`",
         "",
-        f"Run on {found['date']}: {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}. In "
-        "float64, with the code as it was then. The commands, from the root of the repository:",
+        f"{run_text(found)} In float64.",
         "",
-        "```bash",
-        "python benchmarks/peers/setup.py ENVS",
-        "python benchmarks/fit.py --envs ENVS --output benchmarks/results/fit.json",
-        "python benchmarks/render_fit.py",
-        "```",
+        *commands("peers ENVS", "fit --envs ENVS", "render fit"),
+        *compare_section(found["compare"]),
+        "![Gradient norm against iterations](fit.svg)",
         "",
+        *hessian_section(found["hessian"]),
+        *starts_section(found["starts"]),
+        *models_section(found["models"]),
+        *crossover_section(found["crossover"]),
+        *bootstrap_section(found["bootstrap"]),
+        *wage_section(found["wage"]),
     ]
-    draw(found["compare"], args.docs / "benchmarks-fit.svg")
-    lines += compare_section(found["compare"])
-    lines += ["![Gradient norm against iterations](benchmarks-fit.svg)", ""]
-    lines += hessian_section(found["hessian"])
-    lines += starts_section(found["starts"])
-    lines += models_section(found["models"])
-    lines += crossover_section(found["crossover"])
-    lines += bootstrap_section(found["bootstrap"])
-    lines += wage_section(found["wage"])
-    page = "\n".join(lines).rstrip() + "\n"
-    (args.docs / "benchmarks-fit.md").write_text(page, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    return "\n".join(lines).rstrip() + "\n"

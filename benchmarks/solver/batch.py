@@ -1,6 +1,4 @@
-"""Time of `vmap` over `mixsolve` beside a Python loop: the command.
-
-    python benchmarks/batch.py [RESULTS]
+"""Time of `vmap` over `mixsolve` beside a Python loop: `python -m benchmarks batch`.
 
 Bootstrap weights (200 weightings of one 5 000 x 100 matrix) and many small problems (1 000 of
 200 x 30), of every family. Both sides are compiled, and take their turns.
@@ -9,20 +7,19 @@ Bootstrap weights (200 weightings of one 5 000 x 100 matrix) and many small prob
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import machine
 import numpy as np
-from families import FAMILIES
 
 import mixsqpx
+
+from ..shared.families import FAMILIES
+from ..shared.results import Results, add_arguments
 
 TURNS = 5
 
@@ -71,11 +68,11 @@ def many(family: str, n: int, m: int, num: int) -> dict:
     return {"what": "problems", "family": family, "n": n, "m": m} | found
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Run both, and write the file."""
-    parser = argparse.ArgumentParser(description="`vmap` beside a loop.")
-    parser.add_argument("results", type=Path, nargs="?", default=Path("batch.json"))
-    path = parser.parse_args().results
+    parser = argparse.ArgumentParser("python -m benchmarks batch", description=__doc__)
+    add_arguments(parser, "batch", resumable=False)
+    results = Results.begin(parser, parser.parse_args(arguments), "batch", part=False)
     jax.config.update("jax_enable_x64", True)
     found = []
     for run, size in ((bootstrap, (5_000, 100, 200)), (many, (200, 30, 1_000))):
@@ -83,8 +80,5 @@ def main() -> None:
             found.append(run(family, *size))
             ratio = found[-1]["loop"] / found[-1]["vmap"]
             print(f"{found[-1]['what']:26s}{family:16s}{ratio:6.2f}", flush=True)
-    path.write_text(json.dumps({"machine": machine.describe(), "batch": found}, indent=1))
-
-
-if __name__ == "__main__":
-    main()
+    results.content["batch"] = found
+    results.save()

@@ -1,15 +1,10 @@
-"""Time until the first answer, beside the peers and beside an earlier commit: the command.
-
-    python benchmarks/peers/setup.py DIR
-    python benchmarks/first_answer.py --envs DIR [--part NAME] [--repeats N] [--output FILE]
-    python benchmarks/render_first.py
+"""Time until the first answer, beside peers and a commit: `python -m benchmarks first_answer`.
 
 Every number is of a process of its own, which has imported JAX when the clock starts and nothing
 else; R's clock starts before its package is loaded. All take their turns, and medians are reported.
 The parts: `solve`, one problem; `shapes`, 200 problems of as many shapes; `estimate`, the factor
 model, another model after it and 500 replications; `kept`, the same in a second process that finds
-JAX's persistent cache; `busy`, beside two processes that do nothing but work; `batch`, `vmap`. A
-run that was broken off goes on where it was: what the output has is not measured again.
+JAX's persistent cache; `busy`, beside two processes that do nothing but work; `batch`, `vmap`.
 """
 
 from __future__ import annotations
@@ -18,22 +13,23 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
-from families import FAMILIES
-from gap import optimality_gap
-from peers.setup import python_of
-from solvers import HIDDEN, PEERS
 
-ROOT = Path(__file__).resolve().parents[1]
+from ..fit import models
+from ..peers.environments import WORKERS, clean_variables, python_of
+from ..shared.families import FAMILIES
+from ..shared.gap import optimality_gap
+from ..shared.results import ROOT, Results, add_arguments
+
 BASE = "d1608b2"
 """The commit that `base` is, where one program held all that a problem might need."""
 
@@ -67,19 +63,19 @@ class Runner:
         """Whether a solver can be run."""
         if who in ("cpp", "rust"):
             return self.envs is not None and python_of(self.envs / who).exists()
-        return True
+        return who != "r" or shutil.which("Rscript") is not None
 
     def __call__(self, task: str, who: str, data: Path, **variables: str) -> dict[str, Any]:
         """Run a task of `peers/run_first.py` in a new process."""
-        kept = {k: v for k, v in os.environ.items() if k not in HIDDEN}
+        kept = clean_variables()
         python = sys.executable
         if who in self.trees:
             packages = self.trees[who] / "packages"
-            paths = [packages / "mixsqpx/src", packages / "spmlex/src", ROOT / "benchmarks"]
+            paths = [packages / "mixsqpx/src", packages / "spmlex/src", ROOT]
             kept["PYTHONPATH"] = os.pathsep.join(map(str, paths))
         elif self.envs is not None:
             python = str(python_of(self.envs / who))
-        command = [python, str(PEERS / "run_first.py"), task, who, str(data)]
+        command = [python, str(WORKERS / "run_first.py"), task, who, str(data)]
         done = subprocess.run(
             command, env=kept | variables, capture_output=True, text=True, check=False
         )
@@ -95,7 +91,7 @@ class Runner:
         )
         for i, x in enumerate(problems):
             np.asfortranarray(x).T.tofile(scratch / f"{i + 1}.bin")
-        command = ["Rscript", str(PEERS / "run_first.R"), str(scratch)]
+        command = ["Rscript", str(WORKERS / "run_first.R"), str(scratch)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             return {"error": done.stderr[-300:]}
@@ -103,6 +99,14 @@ class Runner:
         ends = np.cumsum([x.shape[1] for x in problems])[:-1]
         split = [p.tolist() for p in np.split(probs, ends)]
         return json.loads(done.stdout) | {"probs": split if len(split) > 1 else split[0]}
+
+
+def _medians(run: dict[str, Any]) -> dict[str, Any]:
+    """The median of each time that was taken several times."""
+    return {
+        name: statistics.median(found) if isinstance(found, list) else found
+        for name, found in run.items()
+    }
 
 
 def _with_gap(run: dict[str, Any], problems: list[np.ndarray]) -> dict[str, Any]:
@@ -142,15 +146,13 @@ def shapes(run: Runner, turn: int, scratch: Path) -> Iterator[tuple[str, str, di
     problems = random_problems()
     data = scratch / "shapes.npz"
     np.savez(data, *problems)
-    for who in ("ours", "r", "base") if turn == 0 else ("ours", "r"):
+    for who in filter(run.has, ("ours", "r", "base") if turn == 0 else ("ours", "r")):
         found = run.r(problems, scratch) if who == "r" else run("shapes", who, data)
         yield f"{NUM_SHAPES} shapes", who, _with_gap(found, problems)
 
 
 def _factor(scratch: Path) -> Path:
     """The factor model's data and start, in a file."""
-    import models
-
     problem = models.factor(2_000, 75)
     path = scratch / "factor.npz"
     arrays = {"data": problem.data, "supp": problem.supp}
@@ -168,10 +170,9 @@ def estimate(run: Runner, turn: int, scratch: Path) -> Iterator[tuple[str, str, 
     for who in filter(run.has, ("cpp", "rust")):
         assert run.envs is not None
         record = scratch / "record.json"
-        command = [str(python_of(run.envs / who)), str(PEERS / "run_factor.py")]
+        command = [str(python_of(run.envs / who)), str(WORKERS / "run_factor.py")]
         command += [str(data), str(record), "--peer", who, "--tol", "1e-5", "--repeats", "0"]
-        kept = {k: v for k, v in os.environ.items() if k not in HIDDEN}
-        subprocess.run(command, env=kept, capture_output=True, check=True)
+        subprocess.run(command, env=clean_variables(), capture_output=True, check=True)
         yield "factor model", who, {"first": json.loads(record.read_text())["cold"]}
 
 
@@ -230,42 +231,35 @@ PARTS = {
 }
 
 
-def parse() -> argparse.Namespace:
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Time first answers.")
-    parser.add_argument("--envs", type=Path, help="directory made by benchmarks/peers/setup.py")
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, Results]:
+    """Command line, and the file that it asks for."""
+    parser = argparse.ArgumentParser("python -m benchmarks first_answer", description=__doc__)
+    parser.add_argument("--envs", type=Path, help="directory made by `python -m benchmarks peers`")
     parser.add_argument("--part", action="append", choices=list(PARTS))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--base", default=BASE, help="the commit to compare with")
-    default = Path(__file__).parent / "results" / "first_answer.json"
-    parser.add_argument("--output", type=Path, default=default)
-    return parser.parse_args()
+    add_arguments(parser, "first_answer")
+    args = parser.parse_args(arguments)
+    part = bool(args.part) or args.envs is None
+    return args, Results.begin(parser, args, "first_answer", part=part)
 
 
-def main() -> int:
+def main(arguments: list[str]) -> None:
     """Run the benchmark."""
-    args = parse()
-    results: dict[str, Any] = {"base": args.base, "parts": {}}
-    if args.output.exists():
-        results = json.loads(args.output.read_text())
-    results["machine"] = machine.describe()
-    results["date"] = datetime.now(UTC).strftime("%Y-%m-%d")
-    with base_tree(args.base) as tree:
+    args, results = parse(arguments)
+    base = results.content.setdefault("base", args.base)
+    parts = results.content.setdefault("parts", {})
+    with base_tree(base) as tree:
         run = Runner(args.envs, tree)
         for part in args.part or PARTS:
-            turns = results["parts"].setdefault(part, [])
+            turns = parts.setdefault(part, [])
             while len(turns) < args.repeats:
                 turn = []
                 with tempfile.TemporaryDirectory() as scratch:
                     for case, who, found in PARTS[part](run, len(turns), Path(scratch)):
-                        turn.append({"case": case, "who": who} | found)
+                        turn.append({"case": case, "who": who} | _medians(found))
                         first = found.get("first")
                         text = f"{first:8.3f} s" if first else found.get("error", "")
                         print(f"{part:10s}{case:30s}{who:8s}{text}", flush=True)
                 turns.append(turn)
-                args.output.write_text(json.dumps(results, indent=1) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+                results.save()

@@ -1,8 +1,4 @@
-"""Time and accuracy of `mixsolve` beside its peers: the command.
-
-    python benchmarks/peers/setup.py DIR
-    python benchmarks/mixsolve.py --envs DIR [--quick] [--family NAME] [--size NxM] [--solver NAME]
-    python benchmarks/render.py
+"""Time and accuracy of `mixsolve` beside its peers: `python -m benchmarks mixsolve`.
 
 Every solver runs in a process of its own, one after the other, never two at a time; with --rounds
 all of them take their turn again. The gap of each solution is computed by one function, in float64,
@@ -12,26 +8,26 @@ on the original matrix, and the worst of all calls counts.
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import statistics
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
-from families import FAMILIES
-from gap import optimality_gap
 from numpy.typing import NDArray
-from plan import Size, problems, reasons
-from render import WRONG
-from runner import read_solutions, run_worker
-from solvers import REFERENCE, SOLVERS, Job, Solver
+
+from ..shared.families import FAMILIES
+from ..shared.gap import WRONG, optimality_gap
+from ..shared.results import Results, add_arguments, rounded
+from .plan import Size, problems, reasons
+from .runner import read_solutions, run_worker
+from .solvers import REFERENCE, SOLVERS, Job, Solver
 
 SETTINGS = ("repeats", "rounds", "budget", "em_steps", "seed")
+
+UNIT_COSTS = ("exp_pass", "gradient", "gradient_by_component")
 
 NO_COMPLAINT = ("converged", "not reported")
 """What a solver says that does not admit a failure."""
@@ -61,7 +57,7 @@ def _write_raw(log_lik: NDArray[np.float64], path: Path) -> None:
 
 def _json(x: float) -> float | str:
     """A number that JSON can hold."""
-    return x if np.isfinite(x) else "inf"
+    return rounded(x) if np.isfinite(x) else "inf"
 
 
 def _gaps(log_lik: NDArray[np.float64], solutions: NDArray[np.float64]) -> list[float]:
@@ -74,30 +70,33 @@ def _gaps(log_lik: NDArray[np.float64], solutions: NDArray[np.float64]) -> list[
 
 
 def merge(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """One record of the rounds of a solver: times pooled, the worst of the rest.
+    """What a page says of the rounds of a solver: medians of the times, the worst of the rest.
 
     Parameters
     ----------
     records
         One record a round, with `gaps` added, the gap of every call.
+
+    Returns
+    -------
+    run
+        `first` and `warm_median` in seconds, `gap`, the worst, how many of the `calls` are `wrong`,
+        and `memory_mb`, the peak above what the process held before; none of them where no round
+        has a solution.
     """
     solved = [r for r in records if r.get("times_first") is not None]
+    last = solved[-1] if solved else records[-1]
+    out = {k: last[k] for k in ("solver", "version", "status", "message") if k in last}
     if not solved:
-        return records[-1]
-    out = dict(solved[-1])
-    warm = [t for r in solved for t in r["times_warm"]]
-    out["times_first"] = [r["times_first"] for r in solved]
-    out["times_warm"] = warm
-    out["gaps"] = [g for r in solved for g in r["gaps"]]
-    out["gap"] = max(out["gaps"])
-    out["peak_rss_mb"] = max((r["peak_rss_mb"] or 0.0) for r in solved) or None
-    out["first"] = statistics.median(out["times_first"])
-    if warm:
-        out |= {
-            "warm_median": statistics.median(warm),
-            "warm_min": min(warm),
-            "warm_max": max(warm),
-        }
+        return out
+    out["first"] = rounded(statistics.median(r["times_first"] for r in solved))
+    if warm := [t for r in solved for t in r["times_warm"]]:
+        out["warm_median"] = rounded(statistics.median(warm))
+    gaps = [g for r in solved for g in r["gaps"]]
+    out |= {"gap": max(gaps), "calls": len(gaps), "wrong": sum(g > WRONG for g in gaps)}
+    peak, before = max(r["peak_rss_mb"] or 0.0 for r in solved), last["baseline_rss_mb"]
+    if peak and before is not None:
+        out["memory_mb"] = rounded(max(peak - before, 0.0))
     return out
 
 
@@ -148,8 +147,8 @@ def run_problem(
     log_lik = np.load(job.npy, mmap_mode="r")
     problem: dict[str, Any] = {"family": family, "n": n, "m": m}
     problem |= {name: getattr(args, name) for name in SETTINGS}
-    problem |= {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine.describe()}
-    problem["unit_costs"] = run_worker(REFERENCE, args.envs, job)
+    costs = run_worker(REFERENCE, args.envs, job)
+    problem["unit_costs"] = {name: rounded(costs[name]) for name in UNIT_COSTS if name in costs}
     rounds: dict[str, list[dict[str, Any]]] = {s.name: [] for s in solvers}
     for _ in range(args.rounds):
         for solver in solvers:
@@ -167,7 +166,7 @@ def run_problem(
         run = merge(rounds[solver.name])
         run["verdict"] = verdict(run)
         if run.get("gap") is not None:
-            run["gap"], run["gaps"] = _json(run["gap"]), [_json(g) for g in run["gaps"]]
+            run["gap"] = _json(run["gap"])
         runs.append(run)
         _report(family, size, run)
     problem["runs"] = runs
@@ -193,10 +192,10 @@ def _size(text: str) -> Size:
     return int(n), int(m)
 
 
-def parse() -> argparse.Namespace:
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Time `mixsolve` beside its peers.")
-    parser.add_argument("--envs", type=Path, help="directory made by benchmarks/peers/setup.py")
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, Results]:
+    """Command line, and the file that it asks for."""
+    parser = argparse.ArgumentParser("python -m benchmarks mixsolve", description=__doc__)
+    parser.add_argument("--envs", type=Path, help="directory made by `python -m benchmarks peers`")
     parser.add_argument("--quick", action="store_true", help="the two smallest sizes only")
     parser.add_argument("--family", action="append", choices=list(FAMILIES))
     parser.add_argument("--size", action="append", type=_size, metavar="NxM")
@@ -206,32 +205,26 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=120.0, help="seconds a solve")
     parser.add_argument("--em-steps", type=int, default=1000, help="step limit of EM")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path("mixsolve.json"))
-    parser.add_argument("--resume", action="store_true", help="keep the problems in the output")
-    return parser.parse_args()
+    add_arguments(parser, "mixsolve")
+    args = parser.parse_args(arguments)
+    part = bool(args.quick or args.family or args.size or args.solver or args.envs is None)
+    return args, Results.begin(parser, args, "mixsolve", part=part)
 
 
-def main() -> int:
+def main(arguments: list[str]) -> None:
     """Run the benchmark."""
-    args = parse()
+    args, results = parse(arguments)
     # Asked to end, end the worker as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     names = args.solver or [s.name for s in SOLVERS.values() if s.default]
     solvers = [SOLVERS[name] for name in names]
-    results: dict[str, Any] = {"labels": {s.name: s.label for s in solvers}, "problems": []}
-    if args.resume and args.output.exists():
-        results["problems"] = json.loads(args.output.read_text())["problems"]
-    done = {(p["family"], p["n"], p["m"]) for p in results["problems"]}
+    results.content["labels"] = {s.name: s.label for s in solvers}
+    found = results.content.setdefault("problems", [])
+    done = {(p["family"], p["n"], p["m"]) for p in found}
     for family, size in problems(args.family, args.size, args.quick):
         if (family, *size) in done:
             continue
-        skipped = reasons(family, size, solvers, results["problems"], args.envs)
+        skipped = reasons(family, size, solvers, found, args.envs)
         with tempfile.TemporaryDirectory() as scratch:
-            problem = run_problem(family, size, solvers, skipped, args, Path(scratch))
-        results["problems"].append(problem)
-        args.output.write_text(json.dumps(results, indent=1))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            found.append(run_problem(family, size, solvers, skipped, args, Path(scratch)))
+        results.save()

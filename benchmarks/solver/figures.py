@@ -1,17 +1,12 @@
-"""Plots of the results of `mixsolve.py`: time of a warm call against n and against m."""
+"""Figures of the page of `mixsolve`: time of a warm call against n and against m."""
 
 from __future__ import annotations
 
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
@@ -131,40 +126,37 @@ def _legend(axis: str, labels: dict[str, str], levels: list[int]) -> list[Line2D
     return handles
 
 
-def draw(results: dict[str, Any], axis: str, path: Path) -> bool:
-    """Draw one figure, a panel per family.
+def by_units(results: dict[str, Any]) -> Figure:
+    """Time against n."""
+    return _figure(results, "n")
+
+
+def by_components(results: dict[str, Any]) -> Figure:
+    """Time against m."""
+    return _figure(results, "m")
+
+
+def _figure(results: dict[str, Any], axis: str) -> Figure:
+    """A panel for each family in which problems differ in that dimension.
 
     Parameters
     ----------
     results
-        Contents of the results file.
+        Content of the results file.
     axis
         "n" or "m": the dimension that moves.
-    path
-        File to write; its extension is its format.
-
-    Returns
-    -------
-    drawn
-        False if no problems differ in that dimension.
     """
     panels: dict[str, list[dict[str, Any]]] = {}
     for family in dict.fromkeys(p["family"] for p in results["problems"]):
         kept = _kept([p for p in results["problems"] if p["family"] == family], axis)
         if kept:
             panels[family] = kept
-    if not panels:
-        return False
     names = list(results["labels"])
-    rows = -(-len(panels) // 3)
-    columns = min(3, len(panels))
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(3.6 * columns + 0.6, 3.4 * rows + 1.0),
-        squeeze=False,
-        layout="constrained",
-    )
+    rows = max(1, -(-len(panels) // 3))
+    columns = max(1, min(3, len(panels)))
+    size = (3.6 * columns + 0.6, 3.4 * rows + 1.0)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     levels = sorted({p["n"] for kept in panels.values() for p in kept})
     for ax, (family, kept) in zip(axes.flat, panels.items(), strict=False):
         _panel(ax, kept, axis, names, levels)
@@ -176,6 +168,4 @@ def draw(results: dict[str, Any], axis: str, path: Path) -> bool:
         ax.set_ylabel("warm call, seconds")
     handles = _legend(axis, results["labels"], levels)
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    plt.close(figure)
-    return True
+    return figure

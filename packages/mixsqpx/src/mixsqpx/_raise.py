@@ -34,6 +34,8 @@ _SUCCESS = int(_code(RESULTS.successful))
 
 def _raise_for_first(code: ArrayLike, unit: ArrayLike, gap: ArrayLike) -> None:
     """Raise the error of the first member of a batch, or of the one solve, that is one."""
+    if not np.any(np.asarray(code) != _SUCCESS):
+        return
     code, unit, gap = np.broadcast_arrays(*map(np.asarray, (code, unit, gap)))
     for member in np.argwhere(code != _SUCCESS)[:1]:
         at = tuple(member.tolist())

@@ -15,7 +15,8 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from solvers import Job, Solver
+
+from .solvers import Job, Solver
 
 LOAD_SECONDS = 600.0
 """Time a worker may spend between two solves, and before the first: on reading and converting."""
@@ -49,8 +50,9 @@ def _wait(process: subprocess.Popen[str], budget: float) -> bool:
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read(stream: IO[str]) -> None:
-        for line in stream:
-            lines.put(line.strip())
+        with stream:
+            for line in stream:
+                lines.put(line.strip())
         lines.put(None)
 
     assert process.stdout is not None

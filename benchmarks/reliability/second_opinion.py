@@ -1,37 +1,26 @@
-"""A second opinion: our solutions against those of Clarabel, an interior-point solver.
+"""Our solutions against those of Clarabel: `python -m benchmarks second_opinion`.
 
-    taskset -c 0 python benchmarks/second_opinion.py
-
-solves every problem of the plan with both, writes `results/second_opinion.json`, and the table of
-`docs/pages/reliability.md` from it (`--render` does only that). It needs `pip install clarabel`.
-Everything is judged by numpy, in float64, on the original matrix.
+Every problem of the plan is solved with both, ours and an interior-point solver. It needs `pip
+install clarabel`. Everything is judged by numpy, in float64, on the original matrix.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import clarabel
 import jax
 import numpy as np
-from families import FAMILIES
-from gap import optimality_gap
 from numpy.typing import NDArray
 from scipy import sparse
 
-jax.config.update("jax_enable_x64", True)
+import mixsqpx
 
-import mixsqpx  # noqa: E402
-
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results" / "second_opinion.json"
-PAGE = HERE.parent / "docs" / "pages" / "reliability.md"
-MARKS = ("<!-- second opinion -->\n", "<!-- end of second opinion -->\n")
+from ..shared.families import FAMILIES
+from ..shared.gap import optimality_gap
+from ..shared.results import Results, add_arguments, rounded
 
 SEED = 60000
 """The k-th problem of a family and shape has seed `SEED` + k."""
@@ -129,9 +118,7 @@ def compare(family: str, n: int, m: int, seed: int) -> dict[str, Any]:
     """Solve one problem with both, and hold every claim against the other's answer."""
     log_lik, weights = ALL_FAMILIES[family](n, m, seed), draw_weights(n, seed)
     ours = mixsqpx.mixsolve(log_lik, weights, throw=False)
-    start = time.perf_counter()
     theirs, status = clarabel_probs(log_lik, weights)
-    seconds = time.perf_counter() - start
     probs = np.asarray(ours.probs)
     values = [objective(log_lik, p, weights) for p in (probs, theirs)]
     # The gap bounds what is lost anywhere: above the lower of both values, hence the minimum.
@@ -153,7 +140,6 @@ def compare(family: str, n: int, m: int, seed: int) -> dict[str, Any]:
         "rounding": rounding(log_lik, weights),
         "gap_broken_by": broken,
         "num_active": int(np.sum(probs > 0)),
-        "seconds_clarabel": round(seconds, 4),
     }
 
 
@@ -170,69 +156,40 @@ def verdict(row: dict[str, Any]) -> list[str]:
     return [claim for claim, holds in claims.items() if not holds]
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Results by family and by shape, as Markdown."""
-    lines = [
-        "| problems | number | worst gap of ours | worst gap of Clarabel | ours above Clarabel, at "
-        "most | Clarabel above ours, at most | claims broken |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    parts = [(name, [r for r in rows if r["problem"][0] == name]) for name in ALL_FAMILIES]
-    parts += [
-        (f"{n} × {m}", [r for r in rows if tuple(r["problem"][1:3]) == (n, m)]) for n, m in SHAPES
-    ]
-    for name, part in [*parts, ("**all**", rows)]:
-        if not part:
-            continue
-        cells = [
-            str(len(part)),
-            f"{max(r['gap'] for r in part):.1e}",
-            f"{max(r['gap_clarabel'] for r in part):.1e}",
-            f"{max(r['above_clarabel'] for r in part):.1e}",
-            f"{max(-r['above_clarabel'] for r in part):.1e}",
-            str(sum(len(verdict(r)) for r in part)),
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+def summarise(family: str, n: int, m: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The worst of the problems of a family and shape, and those of which a claim does not hold."""
+    above = [r["above_clarabel"] for r in rows]
+    return {
+        "family": family,
+        "n": n,
+        "m": m,
+        "problems": len(rows),
+        "gap": rounded(max(r["gap"] for r in rows)),
+        "gap_clarabel": rounded(max(r["gap_clarabel"] for r in rows)),
+        "above_clarabel": rounded(max(above)),
+        "below_clarabel": rounded(-min(above)),
+        "claims_broken": sum(len(verdict(r)) for r in rows),
+        "broken": [r for r in rows if verdict(r)],
+    }
 
 
-def render() -> None:
-    """Write the table into the page."""
-    record = json.loads(RESULTS.read_text(encoding="utf-8"))
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(MARKS[0])
-    _, after = rest.split(MARKS[1])
-    told = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    body = f"\n{table(record['rows'])}\nWith {told}.\n\n"
-    PAGE.write_text(before + MARKS[0] + body + MARKS[1] + after, encoding="utf-8")
-
-
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Run the plan."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--render", action="store_true", help="only write the table of the page")
+    parser = argparse.ArgumentParser("python -m benchmarks second_opinion", description=__doc__)
     parser.add_argument("--only", type=int, help="the problems of this many entries or fewer")
-    args = parser.parse_args()
-    if not args.render:
-        rows = []
-        for (n, m), count in SHAPES.items():
-            if args.only is not None and n * m > args.only:
-                continue
-            for family in ALL_FAMILIES:
-                for seed in range(SEED, SEED + count):
-                    rows.append(compare(family, n, m, seed))
-                    if broken := verdict(rows[-1]):
-                        print(rows[-1], "BROKEN:", broken, flush=True)
-            print(f"{n} x {m}: {len(rows)} problems so far", flush=True)
-        versions = {name: version(name) for name in ("mixsqpx", "clarabel", "jax", "numpy")}
-        lines = ",\n".join(json.dumps(row) for row in rows)
-        head = json.dumps({"seed": SEED, "versions": versions})[:-1]
-        RESULTS.write_text(f'{head}, "rows": [\n{lines}\n]}}\n', encoding="utf-8")
-        print(table(rows))
-        if args.only is not None:
-            return
-    render()
-
-
-if __name__ == "__main__":
-    main()
+    add_arguments(parser, "second_opinion", resumable=False)
+    args = parser.parse_args(arguments)
+    results = Results.begin(parser, args, "second_opinion", part=args.only is not None)
+    jax.config.update("jax_enable_x64", True)
+    results.content["clarabel"] = version("clarabel")
+    found = results.content["groups"] = []
+    for (n, m), count in SHAPES.items():
+        if args.only is not None and n * m > args.only:
+            continue
+        for family in ALL_FAMILIES:
+            rows = [compare(family, n, m, seed) for seed in range(SEED, SEED + count)]
+            found.append(summarise(family, n, m, rows))
+            for row in found[-1]["broken"]:
+                print(row, "BROKEN:", verdict(row), flush=True)
+        print(f"{n} x {m}: {sum(f['problems'] for f in found)} problems so far", flush=True)
+    results.save()

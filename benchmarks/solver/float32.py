@@ -1,6 +1,4 @@
-"""The gap that single precision can attain: the command.
-
-    python benchmarks/float32.py [RESULTS]
+"""The gap that single precision can attain: `python -m benchmarks float32`.
 
 Every family is solved in float32 with the default tolerance, 1e-5, and with none, so that the solve
 ends where rounding stops it. The gaps are computed in float64, on the matrix as float32 holds it.
@@ -9,26 +7,26 @@ ends where rounding stops it. The gaps are computed in float64, on the matrix as
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import machine
 import numpy as np
-from families import FAMILIES
-from gap import optimality_gap
 
 import mixsqpx
+
+from ..shared.families import FAMILIES
+from ..shared.gap import optimality_gap
+from ..shared.results import Results, add_arguments
 
 SIZES = ((2_000, 75), (20_000, 100), (100_000, 100))
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Solve, and write the file."""
-    parser = argparse.ArgumentParser(description="The gap that single precision can attain.")
-    parser.add_argument("results", type=Path, nargs="?", default=Path("float32.json"))
-    path = parser.parse_args().results
+    parser = argparse.ArgumentParser("python -m benchmarks float32", description=__doc__)
+    add_arguments(parser, "float32", resumable=False)
+    results = Results.begin(parser, parser.parse_args(arguments), "float32", part=False)
+    jax.config.update("jax_enable_x64", False)
     found = []
     for n, m in SIZES:
         for family, make in FAMILIES.items():
@@ -49,9 +47,5 @@ def main() -> None:
                 }
             )
             print(found[-1], flush=True)
-    path.write_text(json.dumps({"machine": machine.describe(), "float32": found}, indent=1))
-
-
-if __name__ == "__main__":
-    jax.config.update("jax_enable_x64", False)
-    main()
+    results.content["float32"] = found
+    results.save()

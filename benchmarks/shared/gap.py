@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+WRONG = 1e-3
+"""A gap above it is not a solution."""
+
 BLOCK_ENTRIES = 1 << 21
 """Entries of `log_lik` that are exponentiated at a time (16 MiB of float64)."""
 

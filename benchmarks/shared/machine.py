@@ -21,6 +21,10 @@ VARIABLES = (
 """Environment variables that change how fast things run."""
 
 
+DIRTY = "-dirty"
+"""What follows the commit where code was changed since."""
+
+
 def _from_proc(path: str, field: str) -> str | None:
     """First value of a field of a file in /proc, on Linux."""
     try:
@@ -46,15 +50,19 @@ def load_average() -> float | None:
 
 
 def commit() -> str | None:
-    """The commit that is checked out, marked if anything was changed since."""
-    command = ["git", "describe", "--always", "--dirty"]
-    try:
-        done = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
+    """The commit that is checked out, marked if code was changed since; None outside of git."""
+    git = ["git", "-C", str(Path(__file__).resolve().parents[2])]
+    # Not what a run itself writes.
+    code = ["packages", "benchmarks", "docs/examples", ":(exclude)benchmarks/results"]
+    shown = []
+    for command in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--", *code]):
+        try:
+            done = subprocess.run([*git, *command], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        shown.append(done.stdout.strip())
+    head, changed = shown
+    return head + DIRTY if changed else head
 
 
 def describe() -> dict[str, Any]:

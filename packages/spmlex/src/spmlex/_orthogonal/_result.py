@@ -67,6 +67,14 @@ class OrthogonalResult(eqx.Module):
     sample, outcomes, moments, slope
         What the moments are of, the outcomes over which expectations are, the moments at the
         estimates, and minus the derivative of their mean.
+
+    Examples
+    --------
+    With `orthogonal` from the example of `fit_orthogonal`:
+
+    >>> lower, upper = orthogonal.conf_int(0.95)[0]
+    >>> bool(lower < 1.0 < upper)
+    True
     """
 
     model: Any

@@ -29,6 +29,15 @@ class Estimate(eqx.Module):
         The function at the estimates.
     cov : Float[np.ndarray, "q q"]
         Covariance of its entries, flattened.
+
+    Examples
+    --------
+    With `result` from the example of `fit`:
+
+    >>> odds = result.delta(lambda model, probs: jnp.exp(model.slope))
+    >>> lower, upper = odds.conf_int(0.9)
+    >>> bool(lower < odds.value < upper)
+    True
     """
 
     value: Float[np.ndarray, "..."]

@@ -93,24 +93,35 @@ class Formula:
         ValueError
             Where a term cannot be evaluated.
         """
-        rest = set(np.flatnonzero(unusable).tolist())
-        formulaic = require("formulaic")
-        both = formulaic.Formula(**self._parts)
-        matrices = _evaluated(both, frame, lookup, na_action="drop", drop_rows=rest)
+        both = require("formulaic").Formula(**self._parts)
+        matrices, used = _complete(both, frame, lookup, unusable)
         self._specs = matrices.model_spec
-        used = np.zeros(len(frame), bool)
-        used[matrices.common.index.to_numpy()] = True
-        return self._columns(matrices), used
+        return _columns(matrices), used
 
-    def again(self, frame: "pd.DataFrame", lookup: Lookup) -> "Columns":
-        """The same columns of another frame; missing values stay.
+    def again(
+        self, frame: "pd.DataFrame", lookup: Lookup, unusable: Bool[np.ndarray, " rows"]
+    ) -> tuple["Columns", Bool[np.ndarray, " rows"]]:
+        """The same columns of another frame.
 
         Raises
         ------
         ValueError
             For categories that were not there at first.
         """
-        return self._columns(_evaluated(self._specs, frame, lookup, na_action="ignore"))
+        matrices, used = _complete(self._specs, frame, lookup, unusable)
+        return _columns(matrices), used
+
+    def categories_of(self, variable: str) -> tuple[Any, ...]:
+        """Categories by which alone a variable is read; empty for one that is read as a number."""
+        found: tuple[Any, ...] = ()
+        for spec in (self._specs.common, self._specs.heterogeneous):
+            for factor, variables in spec.factor_variables.items():
+                if variable in set(map(str, variables)):
+                    categories = spec.encoder_state.get(factor.expr, (None, {}))[1]
+                    if "categories" not in categories:
+                        return ()
+                    found = tuple(categories["categories"])
+        return found
 
     def terms_of(self, column: str) -> tuple[set[str], set[str]]:
         """Variables that a column is made of, and functions called there."""
@@ -120,17 +131,6 @@ class Formula:
                 if column in [spec.column_names[k] for k in places]:
                     names |= set(map(str, spec.term_variables[term]))
         return names & set(self.variables), names - set(self.variables)
-
-    def _columns(self, matrices: Any) -> "Columns":
-        common, heterogeneous = matrices.common, matrices.heterogeneous
-        effects = tuple(common_name for common_name in heterogeneous.columns)
-        keep = [name for name in common.columns if name not in effects]
-        return Columns(
-            np.asarray(common[keep], float),
-            tuple(keep),
-            np.asarray(heterogeneous, float),
-            effects,
-        )
 
 
 class Columns(NamedTuple):
@@ -165,6 +165,29 @@ class Columns(NamedTuple):
     def matrix(self) -> Float[np.ndarray, "rows p"]:
         """All columns, in the order of `names`."""
         return np.concatenate([self.z, self.x], axis=1)
+
+
+def _complete(
+    formula: Any, frame: "pd.DataFrame", lookup: Lookup, unusable: Bool[np.ndarray, " rows"]
+) -> tuple[Any, Bool[np.ndarray, " rows"]]:
+    """Both matrices of the rows in which nothing is missing, and which these are."""
+    rest = set(np.flatnonzero(unusable).tolist())
+    matrices = _evaluated(formula, frame, lookup, na_action="drop", drop_rows=rest)
+    used = np.zeros(len(frame), bool)
+    used[matrices.common.index.to_numpy()] = True
+    return matrices, used
+
+
+def _columns(matrices: Any) -> Columns:
+    """Columns whose coefficient is heterogeneous have no common one."""
+    effects = tuple(map(str, matrices.heterogeneous.columns))
+    common = [name for name in matrices.common.columns if name not in effects]
+    return Columns(
+        np.asarray(matrices.common[common], float),
+        tuple(common),
+        np.asarray(matrices.heterogeneous, float),
+        effects,
+    )
 
 
 def evaluate(expression: str, frame: "pd.DataFrame", lookup: Lookup, argument: str) -> "pd.Series":

@@ -16,13 +16,13 @@ from ._model import PanelModel, Supp
 _SHORT = 0.01
 # Distance between points, in standard deviations of what a unit's rows say of its effect, where
 # that is precise. By the simulations of benchmarks/coverage.py 0.4 is fine enough.
-_SPACING = 0.4
+_SPACING = 0.2
 _PRECISE = 0.1
 """Quantile over the units."""
 
 # Points of an axis: at least, and at most with one, two, … effects.
-_FEWEST = 31
-_MOST = (201, 31, 11, 7)
+_FEWEST = 61
+_MOST = (201, 25, 11, 7)
 # Values tried, and how far from the pooled estimate: e^30 and e^-30 are beyond any data.
 _NUM_TRIED = 401
 _FARTHEST = 30.0

@@ -76,6 +76,12 @@ class Panel:
     means : bool
         Whether the means within units of all regressors that vary there are regressors, too
         (Mundlak, 1978; Chamberlain, 1982): the effect may then depend on them.
+    center : bool
+        Whether common columns are measured from their means over the rows, where the intercept is
+        heterogeneous: it is then the index of a unit whose regressors are average. Estimates of the
+        coefficients are the same for a distribution on a continuum. On a grid, a coefficient of
+        regressors far from zero moves the points that units want, and the likelihood has a local
+        maximum wherever these meet points of the grid.
 
     Attributes
     ----------
@@ -125,32 +131,33 @@ class Panel:
         event: str | None = None,
         alternative: str | None = None,
         means: bool = False,
+        center: bool = True,
     ):
         """Read the frame, estimate without an effect, and choose a grid."""
         kind = _family_of(family)
         _check_arguments(kind, heterogeneous, time, trials, event, alternative)
         self.formula = formula
-        self._spec = Spec(
+        self.spec = Spec(
             Formula(formula, heterogeneous), kind, unit, time, alternative, weights, groups,
-            clusters, offset, exposure, trials, event, means,
+            clusters, offset, exposure, trials, event, means, center,
         )  # fmt: skip
-        reading, self._known = read_first(self._spec, frame)
+        reading, self.known = read_first(self.spec, frame)
         _check_outcome(reading, formula, unit)
-        self._reading = reading
+        self.reading = reading
         self.units, self.dropped = reading.unit_labels, reading.dropped
         self.num_rows = int(reading.used.sum())
-        self.group_labels = self._known.group_labels
-        self.groups = self._groups_of(reading)
+        self.group_labels = self.known.group_labels
+        self.groups = self.groups_of(reading)
         self.clusters = _numbers_of(reading, "clusters")
         self.weights = None
         if "weights" in reading.of_units:
             self.weights = reading.of_units["weights"].to_numpy(float)
-        self.data = reading.data(self._known.lags)
+        self.data = reading.data(self.known.lags)
         self._pooled = self._estimate_pooled()
         template = PanelModel(
             None, None, reading.family, reading.columns.common, reading.columns.effects,
-            tuple(reading.columns.common.index(name) for name, _ in self._known.lags),
-            _can_draw(self._spec.formula, self._known),
+            tuple(reading.columns.common.index(name) for name, _ in self.known.lags),
+            _can_draw(self.spec.formula, self.known),
         )  # fmt: skip
         self.model = with_share(template, self._pooled, 0.0)
         centre = self._pooled.coef[: len(reading.columns.effects)]
@@ -256,8 +263,8 @@ class Panel:
         TypeError, ValueError
             As `Panel`, and for categories, groups and alternatives that are new.
         """
-        reading = read_again(self._spec, self._known, frame, outcomes=True)
-        return reading.data(self._known.lags), self._groups_of(reading), reading.unit_labels
+        reading = read_again(self.spec, self.known, frame, outcomes=True)
+        return reading.data(self.known.lags), self.groups_of(reading), reading.unit_labels
 
     def __repr__(self) -> str:
         """What was read."""
@@ -285,9 +292,10 @@ class Panel:
 
     def describe_dropped(self) -> str:
         """Which rows are left out, as a sentence; empty if none is."""
-        return describe_dropped(self.dropped, "Left out, for lack of")
+        return describe_dropped(self.dropped)
 
-    def _groups_of(self, reading: Reading) -> np.ndarray | None:
+    def groups_of(self, reading: Reading) -> np.ndarray | None:
+        """Number of the group of each unit of a reading; None without groups."""
         if "groups" not in reading.of_units:
             return None
         assert self.group_labels is not None
@@ -299,7 +307,7 @@ class Panel:
         return np.array(numbers)
 
     def _estimate_pooled(self) -> Pooled:
-        reading = self._reading
+        reading = self.reading
         columns = reading.columns
         check_rank(columns.matrix, columns.names)
         alone = as_occasions(reading.layout)

@@ -33,6 +33,7 @@ class Spec:
     trials: str | None
     event: str | None
     means: bool
+    center: bool
 
     @property
     def beside(self) -> dict[str, str]:
@@ -48,6 +49,7 @@ class Known(NamedTuple):
     columns: tuple[str, ...]
     effects: tuple[str, ...]
     averaged: tuple[str, ...]
+    centre: dict[str, float]
     lags: tuple[tuple[str, int], ...]
     group_labels: np.ndarray | None
 
@@ -74,12 +76,12 @@ class Reading(NamedTuple):
         Labels of the rows in their frame.
     places : Int[np.ndarray, "rows"]
         Their places in it.
+    all_labels : pandas.Index
+        Labels of all rows of the frame.
     of_units : dict of str to pandas.Series
         `weights`, `groups` and `clusters` of each unit.
     dropped : dict of str to int
         Number of rows left out, by what is missing there.
-    frame : pandas.DataFrame
-        All rows in order, also those that cannot be used.
     order : Order
         Of all rows.
     used : Bool[np.ndarray, "all rows"]
@@ -95,6 +97,7 @@ class Reading(NamedTuple):
     unit_labels: np.ndarray
     labels: "pd.Index"
     places: Int[np.ndarray, " rows"]
+    all_labels: "pd.Index"
     of_units: "dict[str, pd.Series]"
     dropped: dict[str, int]
     order: Order
@@ -137,15 +140,13 @@ def read_first(spec: Spec, frame: Any) -> tuple[Reading, Known]:
     beside = _beside(spec, order, lookup, tuple(spec.beside))
     of_units = _of_units(spec, order, lookup)
     values = spec.formula.outcome_of(order.frame, lookup)
-    unusable = values.isna().to_numpy()
-    for series in (*beside.values(), *of_units.values()):
-        unusable |= series.isna().to_numpy()
+    unusable = np.any([series.isna() for series in (values, *beside.values(), *of_units.values())], 0)
     columns, used = spec.formula.fit(order.frame, lookup, unusable)
     whole = _whole_occasions(order, used)
     columns, used = columns.rows(whole[used]), whole
     dropped = missing | _reasons(spec, order, used)
     if not used.any():
-        raise ValueError(f"No row of the frame is complete. {describe_dropped(dropped, 'Missing')}")
+        raise ValueError(f"No row of the frame is complete. {describe_dropped(dropped)}")
     if spec.family is ConditionalLogit:
         columns = columns.without([INTERCEPT])
     _check_finite(columns, order, used)
@@ -153,12 +154,18 @@ def read_first(spec: Spec, frame: Any) -> tuple[Reading, Known]:
     family, outcomes = spec.family.encode(outcome)
     averaged = _averaged(spec, columns, order.units[used]) if spec.means else ()
     columns = _with_means(columns, averaged, order.units[used])
-    reading = _reading(order, used, columns, family, outcomes, beside, of_units, dropped)
+    centre = {}
+    if spec.center and INTERCEPT in columns.effects:
+        centre = dict(zip(columns.common, columns.x.mean(axis=0).tolist(), strict=True))
+    columns = _centred(columns, centre)
+    reading = _reading(frame, order, used, columns, family, outcomes, beside, of_units, dropped)
     group_labels = None
     if "groups" in reading.of_units:
         group_labels = numbered(reading.of_units["groups"])[1]
     lags = _lags_of(spec.formula, columns)
-    known = Known(family, columns.common, columns.effects, averaged, lags, group_labels)
+    known = Known(
+        family, columns.common, columns.effects, averaged, centre, lags, group_labels
+    )
     return reading, known
 
 
@@ -177,18 +184,18 @@ def read_again(spec: Spec, known: Known, frame: Any, outcomes: bool) -> Reading:
     wanted = tuple(spec.beside) if outcomes else ("offset", "exposure")
     beside = _beside(spec, order, lookup, wanted)
     of_units = _of_units(spec, order, lookup, ("groups",))
-    columns = spec.formula.again(order.frame, lookup)
-    used = ~np.isnan(columns.matrix).any(axis=1)
     values = spec.formula.outcome_of(order.frame, lookup) if outcomes else None
-    for series in (*beside.values(), *of_units.values(), *([] if values is None else [values])):
-        used &= ~series.isna().to_numpy()
-    used = _whole_occasions(order, used)
+    given = [*beside.values(), *of_units.values(), *([] if values is None else [values])]
+    unusable = np.any([series.isna() for series in given] or [np.zeros(len(order.places), bool)], 0)
+    columns, complete = spec.formula.again(order.frame, lookup, unusable)
+    used = _whole_occasions(order, complete)
     if not used.any():
         raise ValueError("No row of the frame is complete.")
-    columns = columns.rows(used)
+    columns = columns.rows(used[complete])
     _check_finite(columns, order, used)
     columns = _with_means(columns, known.averaged, order.units[used])
     columns = columns.without(set(columns.names) - {*known.columns, *known.effects})
+    columns = _centred(columns, known.centre)
     encoded: dict[str, np.ndarray] = {}
     if order.within_labels is not None:
         order = _as_known_alternatives(order, known.family.categories)
@@ -196,7 +203,43 @@ def read_again(spec: Spec, known: Known, frame: Any, outcomes: bool) -> Reading:
         outcome = _outcome(spec, values, order, used, beside)
         encoded = spec.family.encode(outcome, known.family.categories)[1]
     dropped = missing | _reasons(spec, order, used)
-    return _reading(order, used, columns, known.family, encoded, beside, of_units, dropped)
+    return _reading(frame, order, used, columns, known.family, encoded, beside, of_units, dropped)
+
+
+def read_changed(
+    spec: Spec, known: Known, reading: Reading, changes: dict[str, Any]
+) -> Columns:
+    """Columns of the rows of a reading, were variables of the frame other than they are.
+
+    Means within units stay what they were.
+
+    Parameters
+    ----------
+    changes : dict of str to arrays or scalars
+        Values of variables, for all rows in order.
+
+    Raises
+    ------
+    ValueError
+        Where a column is not finite then, and for categories that were not there at first.
+    """
+    frame = reading.order.frame.assign(**changes)
+    found, used = spec.formula.again(frame, Lookup(reading.order), ~reading.used)
+    if not np.array_equal(used, reading.used):
+        raise ValueError(f"With {', '.join(map(repr, changes))} changed, columns are missing.")
+    _check_finite(found, reading.order, reading.used)
+    means = {f"mean({name})" for name in known.averaged}
+    x = np.column_stack(
+        [
+            reading.columns.x[:, k]
+            if name in means
+            else found.x[:, found.common.index(name)] - known.centre.get(name, 0.0)
+            for k, name in enumerate(known.columns)
+        ]
+        or [np.zeros((len(found.z), 0))]
+    )
+    z = found.z[:, [found.effects.index(name) for name in known.effects]]
+    return Columns(x, known.columns, z, known.effects)
 
 
 def per_unit(series: "pd.Series", units: Int[np.ndarray, " rows"], name: str) -> "pd.Series":
@@ -220,12 +263,15 @@ def per_unit(series: "pd.Series", units: Int[np.ndarray, " rows"], name: str) ->
     return series.iloc[first]
 
 
-def describe_dropped(dropped: dict[str, int], verb: str) -> str:
+def describe_dropped(dropped: dict[str, int]) -> str:
     """A sentence on rows that are left out; empty if there are none."""
     if not dropped:
         return ""
-    parts = [f"{name} in {number}" for name, number in dropped.items()]
-    return f"{verb} {', '.join(parts)} row{'s' if sum(dropped.values()) != 1 else ''}."
+    parts = [
+        f"{number} row{'s' if number > 1 else ''} without {name}"
+        for name, number in dropped.items()
+    ]
+    return f"Left out: {', '.join(parts)}."
 
 
 def _check_names(spec: Spec, frame: "pd.DataFrame", outcomes: bool) -> None:
@@ -380,6 +426,12 @@ def _with_means(
     )
 
 
+def _centred(columns: Columns, centre: dict[str, float]) -> Columns:
+    """Common columns measured from their means over the rows of the first frame."""
+    means = np.array([centre.get(name, 0.0) for name in columns.common])
+    return columns._replace(x=columns.x - means)
+
+
 def _lags_of(formula: Formula, columns: Columns) -> tuple[tuple[str, int], ...]:
     """Columns that are nothing but a lag of the outcome, and how far they go back."""
     pattern = re.compile(rf"lag\({re.escape(formula.outcome)}(?:,\s*(?:periods\s*=\s*)?(\d+))?\)")
@@ -388,6 +440,7 @@ def _lags_of(formula: Formula, columns: Columns) -> tuple[tuple[str, int], ...]:
 
 
 def _reading(
+    frame: "pd.DataFrame",
     order: Order,
     used: Bool[np.ndarray, " rows"],
     columns: Columns,
@@ -418,6 +471,7 @@ def _reading(
         order.unit_labels[kept],
         order.labels[used],
         order.places[used],
+        frame.index,
         {name: per_unit(series[used], units, name) for name, series in of_units.items()},
         dropped,
         order,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .._multistart import MultistartResult
 from .._result import FitResult
 from .._table import Table
+from . import _effects, _predict
 
 if TYPE_CHECKING:
     from ._panel import Panel
@@ -24,6 +25,12 @@ class PanelResult(FitResult):
 
     panel: "Panel"
     several: MultistartResult | None
+
+    predict = _predict.predict
+    predict_probs = _predict.predict_probs
+    predict_quantiles = _predict.predict_quantiles
+    average_effects = _effects.average_effects
+    average_prediction = _effects.average_prediction
 
     @classmethod
     def of(cls, fit: FitResult, panel: "Panel", several: MultistartResult | None) -> "PanelResult":
@@ -52,6 +59,7 @@ class PanelResult(FitResult):
         notes = [
             f"Heterogeneous: {', '.join(panel.model.effects)}, on {panel.describe_grid()}.",
             *([panel.describe_dropped()] if panel.dropped else []),
+            *_alone(several),
         ]
         return dataclasses.replace(
             table,
@@ -59,3 +67,13 @@ class PanelResult(FitResult):
             header=(*header, *table.header),
             notes=(*notes, *table.notes),
         )
+
+
+def _alone(several: MultistartResult | None) -> list[str]:
+    """That other starts ended elsewhere, if all did."""
+    if several is None or len(several.fits) == 1 or several.num_reached > 1:
+        return []
+    return [
+        f"One of {len(several.fits)} starts ended here, so that there may be a better fit: take "
+        "more, `panel.fit(starts=30)`, and look at `result.several`."
+    ]

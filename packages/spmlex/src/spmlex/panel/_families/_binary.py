@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import log_ndtr, ndtr
-from jax.scipy.stats import binom
 from jaxtyping import Array
 
 from ._base import AbstractDistribution, Outcome, Rows, Shape
@@ -87,7 +86,8 @@ class AbstractBinary(AbstractDistribution):
 
     def cdf(self, value: Array, index: Array, shape: Shape) -> Array:
         """Of one trial."""
-        return binom.cdf(jnp.floor(value), jnp.ones_like(value), self.mean(index, shape))
+        failure = self.mean(-index, shape)
+        return jnp.where(value < 0, 0.0, jnp.where(value < 1, failure, 1.0))
 
     def start(self, rows: dict[str, np.ndarray]) -> tuple[float, np.ndarray]:
         """The index of the mean."""

@@ -90,7 +90,9 @@ class AbstractOrdered(AbstractFamily):
         low = cuts[jnp.maximum(y - 1, 0)] - index
         high = cuts[jnp.minimum(y, last - 1)] - index
         gap = jnp.exp(shape)[jnp.clip(y - 1, 0, last - 2)]
-        inner = self.log_between(low, jnp.where(y == 0, low + gap, high), gap)
+        # At either end there is no second cut point, and any other keeps derivatives finite.
+        at_end = (y == 0) | (y == last)
+        inner = self.log_between(low, jnp.where(at_end, low + gap, high), gap)
         return jnp.where(
             y == 0, self.log_below(high), jnp.where(y == last, self.log_below(-low), inner)
         )

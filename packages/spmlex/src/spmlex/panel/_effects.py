@@ -167,9 +167,7 @@ def _changes(result: "PanelResult", name: str) -> list[_Change]:
     own = reading.order.within is not None and _differs_within(result, values)
     if categories:
         base = at(categories[0])
-        return [
-            _Change(f"{name}[{level}]", base, at(level), True, own) for level in categories[1:]
-        ]
+        return [_Change(f"{name}[{level}]", base, at(level), True, own) for level in categories[1:]]
     if set(np.unique(values).tolist()) <= {0, 1}:
         is_bool = values.dtype == bool
         return [_Change(name, at(False if is_bool else 0), at(True if is_bool else 1), True, own)]
@@ -241,9 +239,7 @@ def _over_rows(
         def at_own(step: Array, chosen: Array | None) -> Array:
             moved = step if chosen is None else step * chosen
             index = model.common_index(x + moved * dx, shift)[..., None]
-            index = index + jnp.matmul(
-                z + moved * dz, points.T, precision=lax.Precision.HIGHEST
-            )
+            index = index + jnp.matmul(z + moved * dz, points.T, precision=lax.Precision.HIGHEST)
             return expected(model, index, available)
 
         if change.own:

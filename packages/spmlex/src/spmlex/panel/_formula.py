@@ -239,10 +239,13 @@ def _evaluated(formula: Any, frame: "pd.DataFrame", lookup: Lookup, **options: A
     """
     formulaic = require("formulaic")
     try:
-        with warnings.catch_warnings():
+        # What is not finite is refused afterwards, with its row.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("error", formulaic.errors.DataMismatchWarning)
-            return formula.get_model_matrix(
-                frame, context=lookup.functions, output="pandas", **options
+            # Formulas of several parts have this method too, but it forgets `drop_rows`.
+            reader = formulaic.materializers.FormulaMaterializer.for_data(frame)
+            return reader(frame, context=lookup.functions).get_model_matrix(
+                formula, output="pandas", **options
             )
     except formulaic.errors.DataMismatchWarning as warning:
         unknown = re.search(r"\{(.*?)\}", str(warning))

@@ -64,9 +64,8 @@ def as_pandas(frame: Any, name: str = "frame") -> "pd.DataFrame":
 def _values(series: Any) -> Any:
     """A column of another library, with its categories."""
     pd, nw = require("pandas"), require("narwhals")
-    if series.dtype in (nw.Categorical, nw.Enum):
-        categories = series.cat.get_categories().to_list()
-        return pd.Categorical(series.to_list(), categories, ordered=series.dtype == nw.Enum)
+    if isinstance(series.dtype, nw.Enum):
+        return pd.Categorical(series.to_list(), series.dtype.categories, ordered=True)
     if series.dtype.is_numeric() or series.dtype.is_temporal():
         return series.to_numpy()
     return series.to_list()
@@ -90,6 +89,30 @@ def check_columns(frame: "pd.DataFrame", wanted: Iterable[str], what: str) -> No
             raise ValueError(
                 f"{what} names {name!r}, which is no column of the frame. "
                 f"{'Is it' if close else 'It has'} {shown}{more}{'?' if close else '.'}"
+            )
+
+
+def check_mixed(frame: "pd.DataFrame", names: Iterable[str]) -> None:
+    """Refuse columns of numbers that became text by a few entries: they would be categories.
+
+    Raises
+    ------
+    ValueError
+        With the first row that holds text.
+    """
+    pd = require("pandas")
+    for name in names:
+        series = frame[name]
+        if pd.api.types.is_numeric_dtype(series) or isinstance(series.dtype, pd.CategoricalDtype):
+            continue
+        numbers = pd.to_numeric(series.astype(object), errors="coerce")
+        text = (numbers.isna() & series.notna()).to_numpy()
+        if 0 < text.sum() < numbers.notna().sum():
+            row = int(np.argmax(text))
+            raise ValueError(
+                f"`{name}` holds numbers and text: row {plain(frame.index[row])!r} has "
+                f"{plain(series.iloc[row])!r}. Turn what is missing into NaN: "
+                f'`pd.to_numeric(frame["{name}"], errors="coerce")`.'
             )
 
 
@@ -157,8 +180,10 @@ def in_order(
     ValueError
         If a unit has two rows of one time, or of one time and one value of `within`.
     """
-    keys = [name for name in (unit, time, within) if name is not None]
-    check_columns(frame, keys, "`Panel`")
+    given = {"unit": unit, "time": time, "alternative": within}
+    keys = [name for name in given.values() if name is not None]
+    for argument, name in given.items():
+        check_columns(frame, [] if name is None else [name], f"`{argument}`")
     missing = {name: int(frame[name].isna().sum()) for name in keys}
     known = frame[keys].notna().all(axis=1).to_numpy()
     if not known.any():
@@ -196,15 +221,16 @@ def _refuse_twice(
         return
     row = int(np.argmax(same))
     one, other = frame.index[places[row]], frame.index[places[row + 1]]
-    values = ", ".join(f"{key} = {_plain(frame[key].iloc[places[row]])!r}" for key in keys)
+    values = ", ".join(f"{key} = {plain(frame[key].iloc[places[row]])!r}" for key in keys)
     raise ValueError(
-        f"Rows {one!r} and {other!r} are both of {values}; {int(same.sum())} rows repeat an "
-        "earlier one in this way. Leave out what is double, or name the column that tells them "
-        "apart."
+        f"Rows {plain(one)!r} and {plain(other)!r} are both of {values}"
+        + (f", and {int(same.sum()) - 1} more rows repeat an earlier one" if same.sum() > 1 else "")
+        + ". Leave out what is double, or name the column that tells them apart."
     )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A number as Python has it, to be shown."""
     return value.item() if isinstance(value, np.generic) else value
 
 

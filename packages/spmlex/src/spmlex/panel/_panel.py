@@ -1,7 +1,7 @@
 """A panel: a frame, a formula, and the model, data and support that they make."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,10 +16,12 @@ from ._formula import Formula
 from ._frame import numbered
 from ._grid import as_supp, choose_grid
 from ._model import PanelModel, Supp
-from ._pooled import Pooled, check_rank, estimate
+from ._pooled import Pooled, estimate
 from ._read import Known, Reading, Spec, describe_dropped, read_again, read_first
 from ._result import PanelResult
 from ._starts import starting_models, with_share
+
+Axis = ArrayLike | Sequence[float]
 
 
 class Panel:
@@ -121,7 +123,7 @@ class Panel:
         time: str | None = None,
         family: str = "normal",
         heterogeneous: str = "1",
-        grid: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        grid: Axis | Mapping[str, Axis] | None = None,
         weights: str | None = None,
         groups: str | None = None,
         clusters: str | None = None,
@@ -309,7 +311,6 @@ class Panel:
     def _estimate_pooled(self) -> Pooled:
         reading = self.reading
         columns = reading.columns
-        check_rank(columns.matrix, columns.names)
         alone = as_occasions(reading.layout)
         units = np.nonzero(reading.layout.mask)[0]
         weights = np.ones(len(self.units)) if self.weights is None else self.weights

@@ -13,10 +13,8 @@ from ._families import AbstractFamily, Normal, Rows
 from ._formula import INTERCEPT
 
 _MAX_STEPS = 100
-# A column is told from a combination of others by the digits that least squares leaves of it.
-_DEPENDENT = 1e-9
-# Mean weight of the rows in a direction of the coefficients, over that in all directions. Where the
-# outcomes are separated it goes to zero, as far as the search is let to run.
+# Mean weight of the rows in a direction of the coefficients, over that where the search began.
+# Where the outcomes are separated it goes to zero, as far as the search is let to run.
 _SEPARATED = 1e-7
 
 
@@ -36,45 +34,6 @@ class Pooled(NamedTuple):
     coef: Float[np.ndarray, " p"]
     shape: Float[np.ndarray, " s"]
     std_errs: Float[np.ndarray, " p"]
-
-
-def check_rank(matrix: Float[np.ndarray, "rows p"], names: tuple[str, ...]) -> None:
-    """Refuse columns that are combinations of those before them.
-
-    Raises
-    ------
-    ValueError
-        Naming the first such column and what it is made of.
-    """
-    scale = np.sqrt(np.mean(matrix**2, axis=0))
-    for k in np.flatnonzero(scale == 0):
-        raise ValueError(f"The column `{names[k]}` is zero in all rows. Leave it out.")
-    scaled = matrix / scale
-    # The triangular factor has the part of each column that those before it do not explain.
-    root = np.linalg.qr(scaled)[1]
-    left = np.zeros(len(names))
-    left[: root.shape[0]] = np.abs(np.diagonal(root)) / np.sqrt(len(matrix))
-    dependent = np.flatnonzero(left < _DEPENDENT)
-    if not dependent.size:
-        return
-    k = int(dependent[0])
-    if np.ptp(matrix[:, k]) == 0 and INTERCEPT in names[:k]:
-        raise ValueError(
-            f"The column `{names[k]}` is {matrix[0, k]:.6g} in all rows, as an intercept is, and "
-            "there is one. Leave it out."
-        )
-    made = np.linalg.lstsq(scaled[:, :k], scaled[:, k], rcond=None)[0]
-    parts = [f"`{names[j]}`" for j in range(k) if abs(made[j]) > 1e-6]
-    raise ValueError(
-        f"The column `{names[k]}` is a combination of {', '.join(parts[:6])}"
-        f"{' and others' if len(parts) > 6 else ''}, so that its coefficient is not determined. "
-        "Leave one of them out."
-        + (
-            " The intercept is there because `heterogeneous` has one: categories then need a base."
-            if f"`{INTERCEPT}`" in parts
-            else ""
-        )
-    )
 
 
 def estimate(
@@ -113,8 +72,8 @@ def estimate(
         found = _least_squares(design, np.asarray(outcomes["y"]) - shift, weights)
     else:
         found = _newton(family, outcomes, design, shift, weights, names)
-    coef, shape, scores, hess = found
-    _check_separated(design, weights, hess, names, outcomes)
+    coef, shape, scores, hess, first = found
+    _check_separated(design, weights, hess, first, names, outcomes)
     by_unit = np.zeros((units.max() + 1, scores.shape[1]))
     np.add.at(by_unit, units, scores * weights[:, None])
     inverse = np.linalg.pinv(hess * weights.sum())
@@ -125,8 +84,8 @@ def estimate(
 
 def _least_squares(
     design: np.ndarray, y: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Coefficients, log standard deviation, scores and mean Hessian in the coefficients."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Coefficients, shape, scores, and mean Hessians there and where the search began."""
     root = np.sqrt(weights)
     coef = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
     residual, share = y - design @ coef, weights / weights.sum()
@@ -135,7 +94,7 @@ def _least_squares(
         raise ValueError("The columns explain the outcome without any error. Is it one of them?")
     scores = design * residual[:, None] / variance
     hess = (design * share[:, None]).T @ design / variance
-    return coef, np.array([0.5 * np.log(variance)]), scores, hess
+    return coef, np.array([0.5 * np.log(variance)]), scores, hess, hess
 
 
 def _newton(
@@ -145,7 +104,7 @@ def _newton(
     shift: np.ndarray,
     weights: np.ndarray,
     names: tuple[str, ...],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The same by Newton's method, with steps that do not leave where the mean is concave."""
     num_coefs = design.shape[-1]
     intercept, shape = family.start({name: np.asarray(x) for name, x in outcomes.items()})
@@ -157,7 +116,7 @@ def _newton(
     dtype = inputs[1].dtype
     tol = float(jnp.finfo(dtype).eps) ** 0.75
     value, grad, hess = _derivatives(family, jnp.asarray(flat, dtype), *inputs)
-    damping = 0.0
+    damping, first = 0.0, hess
     for _ in range(_MAX_STEPS):
         if np.max(np.abs(grad)) <= tol:
             break
@@ -175,7 +134,7 @@ def _newton(
             if damping > 1e12 * max(eigval[-1], 1e-300):
                 break
     scores = np.asarray(_scores(family, jnp.asarray(flat, dtype), *inputs[:3]))
-    return flat[:num_coefs], flat[num_coefs:], scores, hess
+    return flat[:num_coefs], flat[num_coefs:], scores, hess, first
 
 
 def _log_densities(
@@ -212,6 +171,7 @@ def _check_separated(
     design: np.ndarray,
     weights: np.ndarray,
     hess: np.ndarray,
+    first: np.ndarray,
     names: tuple[str, ...],
     outcomes: dict[str, Array],
 ) -> None:
@@ -231,7 +191,7 @@ def _check_separated(
     half = eigvec / np.sqrt(np.maximum(eigval, eigval[-1] * 1e-14))
     num = design.shape[-1]
     worth, directions = np.linalg.eigh(half.T @ hess[:num, :num] @ half)
-    if worth[0] > _SEPARATED * np.mean(worth):
+    if worth[0] > _SEPARATED * np.mean(np.diagonal(half.T @ first[:num, :num] @ half)):
         return
     direction = half @ directions[:, 0]
     name = names[int(np.argmax(np.abs(direction)))]

@@ -26,9 +26,7 @@ _BLOCK = 100_000
 _BISECTIONS = 60
 
 
-def predict(
-    result: "PanelResult", frame: Any = None, *, history: Any = None
-) -> "pd.Series":
+def predict(result: "PanelResult", frame: Any = None, *, history: Any = None) -> "pd.Series":
     """Expected outcome of each row; the probability of a one, of an alternative.
 
     Parameters
@@ -213,9 +211,7 @@ class _Rows(NamedTuple):
     def index(self, part: slice) -> Float[Array, "rows k"]:
         """Of some rows, at the active points."""
         reading = self.reading
-        return row_index(
-            self.model, reading.columns.rows(part), reading.offset[part], self.supp
-        )
+        return row_index(self.model, reading.columns.rows(part), reading.offset[part], self.supp)
 
     def masses(self, part: slice) -> Float[np.ndarray, "rows k"]:
         """Of some rows."""
@@ -252,9 +248,7 @@ def _rows_of(result: "PanelResult", frame: Any, history: Any) -> _Rows:
     return _Rows(result.model, reading, supp, by_unit[:, active])
 
 
-def _known_of(
-    result: "PanelResult", history: Any, wanted: np.ndarray
-) -> Float[np.ndarray, "n m"]:
+def _known_of(result: "PanelResult", history: Any, wanted: np.ndarray) -> Float[np.ndarray, "n m"]:
     """Posterior probabilities of units by their labels.
 
     Raises

@@ -8,9 +8,19 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ._arrays import Layout, as_data, lay_out
-from ._families import AbstractFamily, ConditionalLogit, Outcome
+from ._families import AbstractFamily, ConditionalLogit, Outcome, as_numbers
 from ._formula import INTERCEPT, Columns, Formula, evaluate
-from ._frame import Lookup, Order, as_pandas, check_columns, in_order, numbered
+from ._frame import (
+    Lookup,
+    Order,
+    as_pandas,
+    check_columns,
+    check_mixed,
+    in_order,
+    numbered,
+    plain,
+)
+from ._rank import check_rank
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,20 +150,26 @@ def read_first(spec: Spec, frame: Any) -> tuple[Reading, Known]:
     beside = _beside(spec, order, lookup, tuple(spec.beside))
     of_units = _of_units(spec, order, lookup)
     values = spec.formula.outcome_of(order.frame, lookup)
-    unusable = np.any([series.isna() for series in (values, *beside.values(), *of_units.values())], 0)
+    unusable = np.any(
+        [series.isna() for series in (values, *beside.values(), *of_units.values())], 0
+    )
     columns, used = spec.formula.fit(order.frame, lookup, unusable)
     whole = _whole_occasions(order, used)
     columns, used = columns.rows(whole[used]), whole
     dropped = missing | _reasons(spec, order, used)
     if not used.any():
         raise ValueError(f"No row of the frame is complete. {describe_dropped(dropped)}")
-    if spec.family is ConditionalLogit:
-        columns = columns.without([INTERCEPT])
     _check_finite(columns, order, used)
+    if spec.family is ConditionalLogit:
+        columns = _that_differ(columns, order, used)
     outcome = _outcome(spec, values, order, used, beside)
     family, outcomes = spec.family.encode(outcome)
     averaged = _averaged(spec, columns, order.units[used]) if spec.means else ()
     columns = _with_means(columns, averaged, order.units[used])
+    differences = columns.matrix
+    if order.within is not None:
+        differences = differences - _occasion_means(columns, order, used)
+    check_rank(differences, columns.names)
     centre = {}
     if spec.center and INTERCEPT in columns.effects:
         centre = dict(zip(columns.common, columns.x.mean(axis=0).tolist(), strict=True))
@@ -163,9 +179,7 @@ def read_first(spec: Spec, frame: Any) -> tuple[Reading, Known]:
     if "groups" in reading.of_units:
         group_labels = numbered(reading.of_units["groups"])[1]
     lags = _lags_of(spec.formula, columns)
-    known = Known(
-        family, columns.common, columns.effects, averaged, centre, lags, group_labels
-    )
+    known = Known(family, columns.common, columns.effects, averaged, centre, lags, group_labels)
     return reading, known
 
 
@@ -206,9 +220,7 @@ def read_again(spec: Spec, known: Known, frame: Any, outcomes: bool) -> Reading:
     return _reading(frame, order, used, columns, known.family, encoded, beside, of_units, dropped)
 
 
-def read_changed(
-    spec: Spec, known: Known, reading: Reading, changes: dict[str, Any]
-) -> Columns:
+def read_changed(spec: Spec, known: Known, reading: Reading, changes: dict[str, Any]) -> Columns:
     """Columns of the rows of a reading, were variables of the frame other than they are.
 
     Means within units stay what they were.
@@ -257,8 +269,8 @@ def per_unit(series: "pd.Series", units: Int[np.ndarray, " rows"], name: str) ->
         row = int(np.argmax(differs))
         raise ValueError(
             f"`{name}` must be the same in all rows of a unit, but in rows "
-            f"{of_row.index[row]!r} and {series.index[row]!r}, of one unit, it is "
-            f"{of_row.iloc[row]!r} and {series.iloc[row]!r}."
+            f"{plain(of_row.index[row])!r} and {plain(series.index[row])!r}, of one unit, they are "
+            f"{plain(of_row.iloc[row])!r} and {plain(series.iloc[row])!r}."
         )
     return series.iloc[first]
 
@@ -281,6 +293,7 @@ def _check_names(spec: Spec, frame: "pd.DataFrame", outcomes: bool) -> None:
         wanted |= {f"`{name}`": (column,) for name, column in spec.beside.items()}
     for what, names in wanted.items():
         check_columns(frame, names, what)
+    check_mixed(frame, spec.formula.variables)
 
 
 def _beside(
@@ -293,10 +306,11 @@ def _beside(
     }
     for name, series in found.items():
         series = series.set_axis(order.labels)
-        numbers = Outcome(spec.beside[name], series.dropna(), {})
-        values = numbers.numbers()
+        values = as_numbers(spec.beside[name], series)
+        rule = Outcome(spec.beside[name], series, {})
+        rule.refuse(np.isinf(values), "must be finite")
         if name == "exposure":
-            numbers.refuse(values <= 0, "is an exposure and must be positive")
+            rule.refuse(values <= 0, "is an exposure and must be positive")
         found[name] = series.astype(float)
     return found
 
@@ -308,11 +322,17 @@ def _of_units(
     names: tuple[str, ...] = ("weights", "groups", "clusters"),
 ) -> "dict[str, pd.Series]":
     given = {name: getattr(spec, name) for name in names}
-    return {
+    found = {
         name: evaluate(column, order.frame, lookup, name).set_axis(order.labels)
         for name, column in given.items()
         if column is not None
     }
+    if "weights" in found:
+        weights = as_numbers(given["weights"], found["weights"])
+        rule = Outcome(given["weights"], found["weights"], {})
+        rule.refuse((weights < 0) | np.isinf(weights), "is a weight, finite and not negative")
+        found["weights"] = found["weights"].astype(float)
+    return found
 
 
 def _outcome(
@@ -346,6 +366,28 @@ def _whole_occasions(order: Order, used: Bool[np.ndarray, " rows"]) -> Bool[np.n
         return used
     occasions = _occasions(order)
     return np.bincount(occasions, ~used)[occasions] == 0
+
+
+def _occasion_means(
+    columns: Columns, order: Order, used: Bool[np.ndarray, " rows"]
+) -> Float[np.ndarray, "used p"]:
+    codes = np.unique(_occasions(order)[used], return_inverse=True)[1]
+    return _group_means(columns.matrix, codes)
+
+
+def _that_differ(columns: Columns, order: Order, used: Bool[np.ndarray, " rows"]) -> Columns:
+    """Less the columns that are the same for all alternatives, on which choices do not depend."""
+    apart = np.abs(columns.matrix - _occasion_means(columns, order, used)).max(axis=0)
+    same = apart <= 1e-12 * np.abs(columns.matrix).max(axis=0)
+    found = columns.without(
+        {name for name, is_same in zip(columns.names, same, strict=True) if is_same}
+    )
+    if not found.effects:
+        raise ValueError(
+            f"`heterogeneous` has {', '.join(map(repr, columns.effects))}, the same for all "
+            "alternatives of an occasion, on which choices do not depend."
+        )
+    return found
 
 
 def _as_known_alternatives(order: Order, known: tuple[Any, ...]) -> Order:
@@ -383,9 +425,10 @@ def _check_finite(columns: Columns, order: Order, used: Bool[np.ndarray, " rows"
     if infinite.any():
         row, column = (int(k) for k in np.argwhere(infinite)[0])
         label = order.labels[np.flatnonzero(used)[row]]
+        more = int(infinite[:, column].sum()) - 1
         raise ValueError(
             f"The column `{columns.names[column]}` is {columns.matrix[row, column]} in row "
-            f"{label!r}, and in {int(infinite.any(axis=1).sum())} rows not finite."
+            f"{plain(label)!r}" + (f", and not finite in {more} more rows." if more else ".")
         )
 
 
@@ -394,7 +437,7 @@ def _averaged(spec: Spec, columns: Columns, units: Int[np.ndarray, " rows"]) -> 
     found = []
     outcome = set(spec.formula.outcome_variables)
     matrix, codes = columns.matrix, np.unique(units, return_inverse=True)[1]
-    means = _unit_means(matrix, codes)
+    means = _group_means(matrix, codes)
     scale = np.abs(matrix).max(axis=0)
     for k, name in enumerate(columns.names):
         varies = np.abs(matrix[:, k] - means[:, k]).max() > 1e-12 * scale[k]
@@ -404,7 +447,7 @@ def _averaged(spec: Spec, columns: Columns, units: Int[np.ndarray, " rows"]) -> 
     return tuple(found)
 
 
-def _unit_means(
+def _group_means(
     matrix: Float[np.ndarray, "rows p"], codes: Int[np.ndarray, " rows"]
 ) -> Float[np.ndarray, "rows p"]:
     sums = np.zeros((codes.max() + 1, matrix.shape[1]))
@@ -419,7 +462,7 @@ def _with_means(
         return columns
     codes = np.unique(units, return_inverse=True)[1]
     places = [columns.names.index(name) for name in averaged]
-    means = _unit_means(columns.matrix[:, places], codes)
+    means = _group_means(columns.matrix[:, places], codes)
     return columns._replace(
         x=np.concatenate([columns.x, means], axis=1),
         common=columns.common + tuple(f"mean({name})" for name in averaged),

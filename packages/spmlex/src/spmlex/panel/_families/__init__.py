@@ -5,6 +5,7 @@ from ._base import AbstractFamily as AbstractFamily
 from ._base import Outcome as Outcome
 from ._base import Rows as Rows
 from ._base import Shape as Shape
+from ._base import as_numbers as as_numbers
 from ._binary import AbstractBinary as AbstractBinary
 from ._binary import Logit as Logit
 from ._binary import Probit as Probit

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._frame import plain, require
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -42,16 +44,13 @@ class Outcome(NamedTuple):
         Raises
         ------
         ValueError
-            For text and categories.
+            For text and categories, and for what is not finite.
         """
-        try:
-            found = np.asarray(self.values, float)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"`{self.name}` is the outcome and must be a number, but row "
-                f"{self.values.index[0]!r} holds {self.values.iloc[0]!r}. For categories in order "
-                'take `family="ordered logit"`, or compare: `y == "yes"` as a column of its own.'
-            ) from None
+        advice = (
+            'For categories in order take `family="ordered logit"`; for one of two, a comparison '
+            'such as `frame["y"] == "yes"`.'
+        )
+        found = as_numbers(self.name, self.values, advice)
         self.refuse(~np.isfinite(found), "must be finite")
         return found
 
@@ -62,12 +61,32 @@ class Outcome(NamedTuple):
         row = int(np.argmax(faulty))
         values = self.values if name is None else self.beside[name]
         found = values.iloc[row] if name is None else values[row]
-        shown = found.item() if isinstance(found, np.generic) else found
+        shown = plain(found)
         more = f", and {int(faulty.sum()) - 1} more rows" if faulty.sum() > 1 else ""
         raise ValueError(
             f"`{name or self.name}` {rule}, but it is {shown!r} in row "
-            f"{self.values.index[row]!r}{more}."
+            f"{plain(self.values.index[row])!r}{more}."
         )
+
+
+def as_numbers(name: str, values: "pd.Series", advice: str = "") -> Float[np.ndarray, " rows"]:
+    """A column as numbers, missing ones NaN.
+
+    Raises
+    ------
+    ValueError
+        For text, with the first row that holds some, and advice.
+    """
+    try:
+        return np.asarray(values.astype(float))
+    except (TypeError, ValueError):
+        numbers = require("pandas").to_numeric(values.astype(object), errors="coerce")
+        text = (numbers.isna() & values.notna()).to_numpy()
+        row = int(np.argmax(text))
+        raise ValueError(
+            f"`{name}` must be a number in each row, but row {plain(values.index[row])!r} holds "
+            f"{plain(values.iloc[row])!r}. {advice}".rstrip()
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class AbstractBinary(AbstractDistribution):
         outcome.refuse(
             (y < 0) | (y > trials) | (y % 1 != 0), "must be a number of successes, up to `trials`"
         )
-        return cls(True), {"y": y, "trials": trials, "const": _log_choose(y, trials)}
+        const = np.asarray(_log_choose(y, trials))
+        return cls(True), {"y": y, "trials": trials, "const": const}
 
     @abc.abstractmethod
     def log_success(self, index: Array) -> Array:

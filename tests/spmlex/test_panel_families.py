@@ -1,5 +1,6 @@
 """Densities of the families beside SciPy's, their derivatives, their tails, and their draws."""
 
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -269,13 +270,13 @@ def test_distribution_functions_add_up_the_densities():
     ("family", "outcomes", "beside", "words"),
     [
         ("logit", [0.0, 2.0, 1.0], {}, ["`y` must be 0 or 1", "2.0 in row 1"]),
-        ("logit", ["no", "yes"], {}, ["`y` is the outcome and must be a number", "'no'"]),
+        ("logit", ["no", "yes"], {}, ["`y` must be a number", "row 0 holds 'no'", "comparison"]),
         ("probit", [3.0], {"trials": np.array([2.0])}, ["number of successes", "3.0 in row 0"]),
         ("probit", [3.0], {"trials": np.array([0.0])}, ["`trials` must be a positive", "0.0"]),
         ("poisson", [1.0, -1.0], {}, ["must be a count", "-1.0 in row 1"]),
         ("negative binomial", [0.5, 1.5], {}, ["must be a count", "0.5 in row 0, and 1 more"]),
-        ("ordered logit", [1, 2, 1], {}, ["the 2 categories [1, 2]", '`family="logit"`']),
-        ("ordered probit", pd.Categorical(["a", "b", "c"]), {}, ["without an order", "ordered=True"]),
+        ("ordered logit", [1, 2, 1], {}, ["the categories [1, 2]", '`family="logit"`']),
+        ("ordered probit", pd.Categorical(list("abc")), {}, ["without an order", "ordered=True"]),
         ("weibull", [1.0, 0.0], {}, ["is a duration and must be positive", "row 1"]),
         ("weibull", [1.0], {"event": np.array([2.0])}, ["`event` must be 1 for a spell"]),
         ("exponential", [1.0], {"event": np.array([0.0])}, ["no spell ended"]),
@@ -283,6 +284,5 @@ def test_distribution_functions_add_up_the_densities():
     ],
 )  # fmt: skip
 def test_outcomes_that_a_family_does_not_have(family, outcomes, beside, words):
-    with pytest.raises(ValueError) as caught:
+    with raises(ValueError, *map(re.escape, words)):
         encoded(family, outcomes, beside)
-    assert all(word in str(caught.value) for word in words), str(caught.value)

@@ -150,15 +150,15 @@ def test_the_order_of_rows_does_not_matter():
 def test_labels_of_units_are_of_any_type(relabel):
     frame = FRAME.assign(unit=[relabel(k) for k in FRAME["unit"]])
     found, expected = panel(FORMULA, frame), panel(FORMULA)
-    rows = {label: row for label, row in zip(found.units.tolist(), log_lik(found), strict=True)}
+    rows = dict(zip(found.units.tolist(), log_lik(found), strict=True))
     labels = pd.Series([relabel(k) for k in expected.units]).to_numpy().tolist()
     np.testing.assert_array_equal([rows[label] for label in labels], log_lik(expected))
 
 
-@pytest.mark.parametrize("make", [lambda f: f.to_dict("list"), lambda f: pl.DataFrame(f.to_dict("list")),
-                                  lambda f: pl.DataFrame(f.to_dict("list")).lazy()])  # fmt: skip
+@pytest.mark.parametrize("make", [dict, pl.DataFrame, pl.LazyFrame])
 def test_frames_of_other_libraries(make):
-    np.testing.assert_array_equal(log_lik(panel(FORMULA, make(FRAME))), log_lik(panel(FORMULA)))
+    frame = make(FRAME.to_dict("list"))
+    np.testing.assert_array_equal(log_lik(panel(FORMULA, frame)), log_lik(panel(FORMULA)))
 
 
 def test_categories_of_another_library_keep_their_order():
@@ -275,11 +275,11 @@ def test_a_grid_that_is_chosen():
     supp = np.asarray(found.supp)
     assert 61 <= supp.size <= 201
     np.testing.assert_allclose(np.diff(supp), supp[1] - supp[0], rtol=1e-10)
-    # It reaches beyond what any unit wants, or is within a hundredth of it.
+    # It reaches beyond what any unit wants, or is within a hundredth of it, found in two steps.
     wide = np.linspace(supp[0] - 10, supp[-1] + 10, 2001)
     values = np.asarray(found.model.lclk(found.data, jnp.asarray(wide)))
     own = values[:, (wide >= supp[0]) & (wide <= supp[-1])]
-    assert np.all(own.max(axis=1) >= values.max(axis=1) - 0.011)
+    assert np.all(own.max(axis=1) >= values.max(axis=1) - 0.021)
     several = Panel("wage ~ w", FRAME, heterogeneous="1 + x", **KEYS)
     assert list(several.supp) == ["Intercept", "x"]
     assert len(np.unique(several.supp["x"])) == len(np.unique(several.supp["Intercept"])) == 25

@@ -10,7 +10,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from .._use import Estimate, average
+from .._use import Estimate, delta
 from ._formula import Columns
 from ._frame import check_columns
 from ._index import expected, outcome_names
@@ -67,15 +67,14 @@ def average_effects(
     Raises
     ------
     ValueError
-        For names that are neither, and as `average`.
+        For names that are neither, and as `delta`.
     RuntimeError
-        As `average`.
+        As `delta`.
     """
     names = names or result.panel.spec.formula.variables
     changes = [change for name in dict.fromkeys(names) for change in _changes(result, name)]
 
-    def effect(model: PanelModel, data: dict[str, Any], supp: Supp) -> Float[Array, "n m q"]:
-        del data
+    def effect(model: PanelModel, supp: Supp) -> Float[Array, "n k q"]:
         parts = [_effect_of(result, model, supp, change) for change in changes]
         return jnp.concatenate(parts, axis=-1)
 
@@ -114,9 +113,9 @@ def average_prediction(
     Raises
     ------
     ValueError
-        For names that are no variables right of the tilde, and as `average`.
+        For names that are no variables right of the tilde, and as `delta`.
     RuntimeError
-        As `average`.
+        As `delta`.
     """
     panel = result.panel
     for name in values:
@@ -124,8 +123,7 @@ def average_prediction(
     columns = read_changed(panel.spec, panel.known, panel.reading, values)
     change = _Change("", columns, columns, True, False)
 
-    def mean(model: PanelModel, data: dict[str, Any], supp: Supp) -> Float[Array, "n m q"]:
-        del data
+    def mean(model: PanelModel, supp: Supp) -> Float[Array, "n k q"]:
         return _over_rows(result, model, supp, change, lambda at: at(0.0))
 
     names = tuple(level or "mean" for level in outcome_names(result.model))
@@ -135,8 +133,20 @@ def average_prediction(
 def _averaged(
     result: "PanelResult", function: Any, names: tuple[str, ...], kind: str, clusters: Any
 ) -> Estimate:
-    found = average(result, function, kind=kind, clusters=clusters)
-    return dataclasses.replace(found, names=names)
+    """Average over rows and distribution of sums over each unit's rows at the active points."""
+    panel = result.panel
+    active = np.flatnonzero(np.asarray(result.probs).reshape(result.probs.shape[0], -1).max(axis=1))
+    supp = jax.tree.map(lambda x: x[active], result.supp)
+    weights = np.ones(result.n_obs) if panel.weights is None else panel.weights
+    omega = jnp.asarray(weights / (weights @ panel.reading.layout.mask.sum(axis=1)))
+    labels = np.zeros(result.n_obs, int) if panel.groups is None else panel.groups
+
+    def mean(model: PanelModel, probs: Array) -> Float[Array, " q"]:
+        masses = probs.reshape(probs.shape[0], -1)[active]
+        joint = omega[:, None] * masses.T[labels]
+        return jnp.tensordot(joint, function(model, supp), 2, precision=lax.Precision.HIGHEST)
+
+    return dataclasses.replace(delta(result, mean, kind=kind, clusters=clusters), names=names)
 
 
 def _check_variable(result: "PanelResult", name: str) -> None:
@@ -208,7 +218,7 @@ def _differs_within(result: "PanelResult", values: np.ndarray) -> bool:
 
 def _effect_of(
     result: "PanelResult", model: PanelModel, supp: Supp, change: _Change
-) -> Float[Array, "n m q"]:
+) -> Float[Array, "n k q"]:
     def effect(at: Any) -> Array:
         if change.by_step:
             return at(1.0) - at(0.0)
@@ -219,24 +229,19 @@ def _effect_of(
 
 def _over_rows(
     result: "PanelResult", model: PanelModel, supp: Supp, change: _Change, effect: Any
-) -> Float[Array, "n m q"]:
-    """Sum over each unit's rows of what `effect` makes of the outcome along a change of columns.
-
-    Scaled, so that its average over units is one over rows.
-    """
+) -> Float[Array, "n k q"]:
+    """Sum over each unit's rows of what `effect` makes of the outcome along a change of columns."""
     panel = result.panel
     layout, offset = panel.reading.layout, panel.reading.offset
     before = [layout.place(part) for part in (change.before.x, change.before.z)]
     after = [layout.place(part) for part in (change.after.x, change.after.z)]
     moves = [one - other for one, other in zip(after, before, strict=True)]
     points, num_levels = model.points(supp), len(outcome_names(model))
-    weights = np.ones(result.n_obs) if panel.weights is None else panel.weights
-    scale = float(weights.sum() / (weights @ layout.mask.sum(axis=1)))
 
     def of_period(total: Array, period: Any) -> tuple[Array, None]:
         x, z, dx, dz, shift, mask, available = period
 
-        def at_own(step: Array, chosen: Array | None) -> Array:
+        def at_own(step: Any, chosen: Array | None) -> Array:
             moved = step if chosen is None else step * chosen
             index = model.common_index(x + moved * dx, shift)[..., None]
             index = index + jnp.matmul(z + moved * dz, points.T, precision=lax.Precision.HIGHEST)
@@ -259,4 +264,4 @@ def _over_rows(
     periods = (*before, *moves, layout.place(offset), layout.mask, available)
     periods = jax.tree.map(lambda x: jnp.moveaxis(jnp.asarray(x), 1, 0), periods)
     total = jnp.zeros((result.n_obs, points.shape[0], num_levels), periods[0].dtype)
-    return scale * lax.scan(of_period, total, periods)[0]
+    return lax.scan(of_period, total, periods)[0]

@@ -152,7 +152,7 @@ class Columns(NamedTuple):
             tuple(self.effects[k] for k in stay),
         )
 
-    def rows(self, used: np.ndarray) -> "Columns":
+    def rows(self, used: np.ndarray | slice) -> "Columns":
         """Of some rows."""
         return self._replace(x=self.x[used], z=self.z[used])
 

@@ -21,7 +21,7 @@ from ._read import Known, Reading, Spec, describe_dropped, read_again, read_firs
 from ._result import PanelResult
 from ._starts import starting_models, with_share
 
-Axis = ArrayLike | Sequence[float]
+Axis = ArrayLike | Sequence[float | int]
 
 
 class Panel:
@@ -80,8 +80,8 @@ class Panel:
         (Mundlak, 1978; Chamberlain, 1982): the effect may then depend on them.
     center : bool
         Whether common columns are measured from their means over the rows, where the intercept is
-        heterogeneous: it is then the index of a unit whose regressors are average. Estimates of the
-        coefficients are the same for a distribution on a continuum. On a grid, a coefficient of
+        heterogeneous: it is then the index of a unit whose regressors are average, and whose lagged
+        outcomes, which stay as they are, are zero. Estimates of the coefficients are the same for a distribution on a continuum. On a grid, a coefficient of
         regressors far from zero moves the points that units want, and the likelihood has a local
         maximum wherever these meet points of the grid.
 

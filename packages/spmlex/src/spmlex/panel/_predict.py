@@ -72,7 +72,7 @@ def predict(result: "PanelResult", frame: Any = None, *, history: Any = None) ->
 def predict_probs(
     result: "PanelResult",
     frame: Any = None,
-    values: Sequence[float] | None = None,
+    values: Sequence[float | int] | None = None,
     *,
     history: Any = None,
 ) -> "pd.DataFrame":
@@ -126,7 +126,7 @@ def predict_probs(
 
 def predict_quantiles(
     result: "PanelResult",
-    levels: float | Sequence[float] = (0.05, 0.5, 0.95),
+    levels: float | Sequence[float | int] = (0.05, 0.5, 0.95),
     frame: Any = None,
     *,
     history: Any = None,
@@ -190,7 +190,7 @@ def _quantile(
         low = jnp.where(reached(low), low - width, low)
         high = jnp.where(reached(high), high, high + width)
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = 0.5 * (low + high)
         is_reached = reached(middle)

@@ -170,15 +170,16 @@ def read_first(spec: Spec, frame: Any) -> tuple[Reading, Known]:
     if order.within is not None:
         differences = differences - _occasion_means(columns, order, used)
     check_rank(differences, columns.names)
-    centre = {}
+    lags, centre = _lags_of(spec.formula, columns), {}
     if spec.center and INTERCEPT in columns.effects:
         centre = dict(zip(columns.common, columns.x.mean(axis=0).tolist(), strict=True))
+        # Lagged outcomes stay as they are, since outcomes that are drawn take their place.
+        centre |= {name: 0.0 for name, _ in lags}
     columns = _centred(columns, centre)
     reading = _reading(frame, order, used, columns, family, outcomes, beside, of_units, dropped)
     group_labels = None
     if "groups" in reading.of_units:
         group_labels = numbered(reading.of_units["groups"])[1]
-    lags = _lags_of(spec.formula, columns)
     known = Known(family, columns.common, columns.effects, averaged, centre, lags, group_labels)
     return reading, known
 
@@ -407,9 +408,8 @@ def _reasons(spec: Spec, order: Order, used: Bool[np.ndarray, " rows"]) -> dict[
     """Numbers of rows that are left out, by the first variable that is missing there."""
     left, found = ~used, {}
     names = (*spec.formula.outcome_variables, *spec.formula.variables, *spec.beside.values())
-    others = (spec.weights, spec.groups, spec.clusters)
-    names = (*names, *(name for name in others if name in order.frame.columns))
-    for name in dict.fromkeys(names):
+    names = (*names, spec.weights, spec.groups, spec.clusters)
+    for name in dict.fromkeys(name for name in names if name in order.frame.columns):
         missing = left & order.frame[name].isna().to_numpy()
         if missing.any():
             found[f"`{name}`"] = int(missing.sum())

@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
         """
         advice = (
             'For categories in order take `family="ordered logit"`; for one of two, a comparison '
-            'such as `frame["y"] == "yes"`.'
+            f'such as `frame["{self.name}"] == "yes"`.'
         )
         found = as_numbers(self.name, self.values, advice)
         self.refuse(~np.isfinite(found), "must be finite")

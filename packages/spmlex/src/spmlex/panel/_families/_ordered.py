@@ -50,8 +50,8 @@ class AbstractOrdered(AbstractFamily):
             levels = tuple(int(x) if x % 1 == 0 else float(x) for x in found)
         if len(levels) < 3:
             raise ValueError(
-                f"`{outcome.name}` has the categories {list(levels)}, and an ordered model is for three "
-                'or more. For two take `family="logit"` or `"probit"`.'
+                f"`{outcome.name}` has the categories {list(levels)}, and an ordered model is for "
+                'three or more. For two take `family="logit"` or `"probit"`.'
             )
         return cls(levels), {"y": codes.astype(np.int32)}
 

@@ -14,7 +14,7 @@ class Layout(NamedTuple):
 
     Attributes
     ----------
-    index : Int[np.ndarray, "n T"], or Int[np.ndarray, "n T A"] with alternatives
+    rows : Int[np.ndarray, "n T"], or Int[np.ndarray, "n T A"] with alternatives
         Number of the row; at padding that of another row of the unit.
     mask : Bool[np.ndarray, "n T"]
         False for padding.
@@ -22,19 +22,19 @@ class Layout(NamedTuple):
         Which alternatives an occasion has.
     """
 
-    index: np.ndarray
+    rows: np.ndarray
     mask: Bool[np.ndarray, "n T"]
     available: Bool[np.ndarray, "n T A"] | None
 
     def place(self, values: np.ndarray) -> np.ndarray:
         """A column, or a matrix, with a row for each row of the frame."""
-        return values[self.index]
+        return values[self.rows]
 
     @property
     def position(self) -> Int[np.ndarray, " rows"]:
         """Place of each row in its unit."""
-        index = self.index if self.available is None else self.index[:, :, 0]
-        rows = np.zeros(self.index.max() + 1, int)
+        index = self.rows if self.available is None else self.rows[:, :, 0]
+        rows = np.zeros(self.rows.max() + 1, int)
         rows[index[self.mask]] = np.nonzero(self.mask)[1]
         return rows
 
@@ -104,6 +104,6 @@ def as_data(
 
 def as_occasions(layout: Layout) -> Layout:
     """The same rows, or occasions, one after the other: each a unit of its own."""
-    index, available = layout.index[layout.mask], layout.available
+    index, available = layout.rows[layout.mask], layout.available
     alone = None if available is None else available[layout.mask][:, None]
     return Layout(index[:, None], np.ones((len(index), 1), bool), alone)

@@ -212,7 +212,7 @@ def _differs_within(result: "PanelResult", values: np.ndarray) -> bool:
     """Whether the alternatives of an occasion differ in a variable."""
     layout = result.panel.reading.layout
     assert layout.available is not None
-    placed = values[layout.index]
+    placed = values[layout.rows]
     return bool(np.any((placed != placed[:, :, :1]) & layout.available & layout.mask[:, :, None]))
 
 

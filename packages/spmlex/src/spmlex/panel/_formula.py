@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -75,7 +75,7 @@ class Formula:
         """The outcome of each row, missing ones included."""
         pd = require("pandas")
         if self._outcome is None:
-            return frame[self.outcome]
+            return cast("pd.Series", frame[self.outcome])
         matrix = _evaluated(self._outcome, frame, lookup, na_action="ignore")
         if matrix.shape[1] != 1:
             raise ValueError(
@@ -200,7 +200,7 @@ def evaluate(expression: str, frame: "pd.DataFrame", lookup: Lookup, argument: s
     """
     pd = require("pandas")
     if expression in frame.columns:
-        return frame[expression]
+        return cast("pd.Series", frame[expression])
     parsed = _parsed(f"0 + {{{expression}}}", argument)
     check_columns(frame, sorted(_variables(parsed)), f"`{argument}`")
     matrix = _evaluated(parsed, frame, lookup, na_action="ignore")

@@ -184,8 +184,9 @@ def in_order(
     keys = [name for name in given.values() if name is not None]
     for argument, name in given.items():
         check_columns(frame, [] if name is None else [name], f"`{argument}`")
-    missing = {name: int(frame[name].isna().sum()) for name in keys}
-    known = frame[keys].notna().all(axis=1).to_numpy()
+    absent = np.asarray(frame[keys].isna())
+    missing = dict(zip(keys, absent.sum(axis=0).tolist(), strict=True))
+    known = ~absent.any(axis=1)
     if not known.any():
         raise ValueError(f"No row of the frame has all of {keys}.")
     places = np.flatnonzero(known)

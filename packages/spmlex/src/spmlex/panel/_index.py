@@ -30,8 +30,8 @@ def choice_probs(
     assert isinstance(model.family, ConditionalLogit)
     assert layout.available is not None
     there = layout.available & layout.mask[:, :, None]
-    probs = model.family.choice_probs(jnp.asarray(layout.available)[..., None], index[layout.index])
-    return jnp.zeros_like(index).at[layout.index[there]].set(probs[there])
+    probs = model.family.choice_probs(jnp.asarray(layout.available)[..., None], index[layout.rows])
+    return jnp.zeros_like(index).at[layout.rows[there]].set(probs[there])
 
 
 def expected(model: PanelModel, index: Array, available: Array | None) -> Float[Array, "q *index"]:

@@ -81,9 +81,9 @@ class Panel:
     center : bool
         Whether common columns are measured from their means over the rows, where the intercept is
         heterogeneous: it is then the index of a unit whose regressors are average, and whose lagged
-        outcomes, which stay as they are, are zero. Estimates of the coefficients are the same for a distribution on a continuum. On a grid, a coefficient of
-        regressors far from zero moves the points that units want, and the likelihood has a local
-        maximum wherever these meet points of the grid.
+        outcomes, which stay as they are, are zero. Coefficients mean the same. But on a grid, that
+        of a regressor far from zero moves the intercepts that units want, and the likelihood has a
+        local maximum wherever these meet points of the grid.
 
     Attributes
     ----------
@@ -270,10 +270,11 @@ class Panel:
 
     def __repr__(self) -> str:
         """What was read."""
-        rows, units = self.num_rows, len(self.units)
-        longest = int(np.asarray(self.data["mask"]).sum(axis=1).max())
+        counts = np.asarray(self.data["mask"]).sum(axis=1)
+        alone = f", {int(np.sum(counts == 1))} units with one" if 1 in counts else ""
+        what = "choices" if self.reading.layout.available is not None else "rows"
         lines = [
-            f"Panel of {units} units, {rows} rows, at most {longest} a unit",
+            f"Panel of {counts.size} units, {counts.min()} to {counts.max()} {what} a unit{alone}",
             f"{self.formula}, {self.model.family.name}",
             f"heterogeneous: {', '.join(self.model.effects)}, on {self.describe_grid()}",
         ]
@@ -375,16 +376,12 @@ def _check_arguments(
 
 def _check_outcome(reading: Reading, formula: str, unit: str) -> None:
     """Refuse outcomes from which nothing can be learnt."""
-    y = reading.outcomes["y"]
-    trials = reading.outcomes.get("trials", np.ones(1))
-    constant = np.ptp(y) == 0 and np.ptp(trials) == 0 and (y[0] in (0, trials[0]) or y.size == 1)
-    if constant or (np.ptp(y) == 0 and "trials" not in reading.outcomes):
+    y, trials = reading.outcomes["y"], reading.outcomes.get("trials")
+    if np.ptp(y) == 0 if trials is None else (y == 0).all() or (y == trials).all():
         name = formula.split("~")[0].strip()
-        value = reading.family.categories[int(y[0])] if reading.family.categories else y[0]
-        raise ValueError(
-            f"`{name}` is {value:g} in all {y.size} rows: there is nothing to explain."
-        )
-    alone = reading.layout.mask.shape[1] == 1 and "trials" not in reading.outcomes
+        found = f"{y[0]:g}" if trials is None or y[0] == 0 else "as large as `trials`"
+        raise ValueError(f"`{name}` is {found} in all {y.size} rows: there is nothing to explain.")
+    alone = reading.layout.mask.shape[1] == 1 and trials is None
     if alone and reading.family.needs_rows:
         raise ValueError(
             f"Each unit, by its `{unit}`, has one row alone. With the family "
@@ -432,7 +429,8 @@ def _given_grid(grid: Any, effects: tuple[str, ...]) -> Supp:
             f"`grid` must be a dict with a vector for each of {', '.join(map(repr, effects))}."
         )
     else:
-        axes = {effects[0]: np.asarray(grid, float)}
+        (name,) = effects
+        axes = {name: np.asarray(grid, float)}
     for name, axis in axes.items():
         if axis.ndim != 1 or not axis.size or not np.isfinite(axis).all():
             raise ValueError(

@@ -1,7 +1,7 @@
 """Predictions for rows of a frame: of the sample, of new rows and of new units."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -57,12 +57,12 @@ def predict(result: "PanelResult", frame: Any = None, *, history: Any = None) ->
     rows = _rows_of(result, frame, history)
     model = result.model
     if isinstance(model.family, ConditionalLogit):
-        probs = choice_probs(model, rows.index(slice(None)), rows.reading.layout)
+        probs = choice_probs(model, rows.index_of(slice(None)), rows.reading.layout)
         values = np.sum(np.asarray(probs) * rows.masses(slice(None)), axis=1)
         return rows.series(values, "probability")
     parts = []
     for part in rows.blocks():
-        mean = model.family.mean(rows.index(part), model.shape)
+        mean = model.family.mean(rows.index_of(part), model.shape)
         if model.family.categories:
             mean = jnp.tensordot(jnp.asarray(numeric_levels(model.family.categories)), mean, 1)
         parts.append(np.sum(np.asarray(mean) * rows.masses(part), axis=1))
@@ -112,7 +112,7 @@ def predict_probs(
         columns = list(range(largest + 1)) if values is None else list(values)
     parts = []
     for part in rows.blocks():
-        index, masses = rows.index(part), rows.masses(part)
+        index, masses = rows.index_of(part), rows.masses(part)
         if isinstance(family, AbstractDistribution):
             probs = [
                 np.exp(family.log_prob(jnp.full_like(index, value), index, model.shape))
@@ -163,7 +163,7 @@ def predict_quantiles(
         )
     parts = []
     for part in rows.blocks():
-        index, masses = rows.index(part), jnp.asarray(rows.masses(part))
+        index, masses = rows.index_of(part), jnp.asarray(rows.masses(part))
         found = [_quantile(model, index, masses, jnp.asarray(level)) for level in wanted]
         parts.append(np.stack([np.asarray(x) for x in found], axis=1))
     return rows.frame(np.concatenate(parts), wanted.tolist())
@@ -208,7 +208,7 @@ class _Rows(NamedTuple):
     supp: Any
     by_unit: Float[np.ndarray, "n k"]
 
-    def index(self, part: slice) -> Float[Array, "rows k"]:
+    def index_of(self, part: slice) -> Float[Array, "rows k"]:
         """Of some rows, at the active points."""
         reading = self.reading
         return row_index(self.model, reading.columns.rows(part), reading.offset[part], self.supp)
@@ -224,7 +224,7 @@ class _Rows(NamedTuple):
 
     def series(self, values: np.ndarray, name: str) -> "pd.Series":
         """With the labels of the frame."""
-        return self.frame(values[:, None], [name])[name]
+        return cast("pd.Series", self.frame(values[:, None], [name])[name])
 
     def frame(self, values: np.ndarray, columns: list[Any]) -> "pd.DataFrame":
         """With the labels of the frame."""

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -305,8 +305,8 @@ def _beside(
         for name in names
         if name in spec.beside
     }
-    for name, series in found.items():
-        series = series.set_axis(order.labels)
+    for name, column in found.items():
+        series = cast("pd.Series", column.set_axis(order.labels))
         values = as_numbers(spec.beside[name], series)
         rule = Outcome(spec.beside[name], series, {})
         rule.refuse(np.isinf(values), "must be finite")
@@ -515,7 +515,7 @@ def _reading(
         order.labels[used],
         order.places[used],
         frame.index,
-        {name: per_unit(series[used], units, name) for name, series in of_units.items()},
+        {name: per_unit(series.iloc[used], units, name) for name, series in of_units.items()},
         dropped,
         order,
         used,

@@ -1,4 +1,7 @@
-"""A factor model with three outcomes, estimated without assuming a distribution of the factor.
+"""A factor whose distribution is not assumed
+==========================================
+
+A factor model with three outcomes, estimated without assuming a distribution of the factor.
 
 Unit i has a latent X_i and three outcomes Y_it = lambda_t X_i + e_it, with e_it normal of standard
 deviation sigma_t. The first loading is one, which sets the scale of X; the other loadings and the

@@ -1,4 +1,7 @@
-"""`profile_ll` handed to other optimisers: jaxopt, optax, SciPy and optimagic.
+"""The profile likelihood in the hands of other optimisers
+=======================================================
+
+`profile_ll` handed to other optimisers: jaxopt, optax, SciPy and optimagic.
 
 The profile likelihood is an ordinary function with exact first and second derivatives, so whatever
 minimises functions can minimise it. The model is that of `factor_model.py`: three outcomes that

@@ -1,4 +1,7 @@
-"""Wages of 545 young men over 1980-87, with a unit effect of unknown distribution.
+"""Wages with a unit effect of unknown distribution
+================================================
+
+Wages of 545 young men over 1980-87, with a unit effect of unknown distribution.
 
 The panel of Vella and Verbeek (1998), "Whose wages do unions raise?", Journal of Applied
 Econometrics 13, 163-183. The log wage of man i in year t is

@@ -74,20 +74,19 @@ def test_a_second_shape_of_the_same_bucket_compiles_nothing(compiled):
 
     mixsqpx.mixsolve(log_lik_of(300, 25))
     for n, m in ((301, 25), (700, 31), (1024, 40), (260, 17)):
-        log_lik = jnp.asarray(log_lik_of(n, m))
+        log_lik = log_lik_of(n, m)
         assert compiled(mixsqpx.mixsolve, log_lik) == 0
         check_solved(log_lik, None, mixsqpx.mixsolve(log_lik))
 
 
-def test_what_failed_already_compiles_no_solver(compiled):
+def test_what_failed_already_compiles_nothing(compiled):
     import mixsqpx
 
     jax.clear_caches()
     log_lik = log_lik_of(90, 12)
     log_lik[3, 4] = np.nan
     log_lik = jnp.asarray(log_lik)
-    # The exponential, and how the numbers come back.
-    assert compiled(mixsqpx.mixsolve, log_lik, throw=False) <= 2
+    assert compiled(mixsqpx.mixsolve, log_lik, throw=False) == 0
 
 
 def test_only_the_sizes_that_are_reached_are_compiled(compiled):
@@ -102,9 +101,8 @@ def test_only_the_sizes_that_are_reached_are_compiled(compiled):
     second = compiled(mixsqpx.mixsolve, many)
     assert int(mixsqpx.mixsolve(few).stats["num_active"]) <= 16
     assert int(mixsqpx.mixsolve(many).stats["num_active"]) > 40
-    # The exponential, how numbers come back (two programs before JAX 0.5), and one or two sizes;
-    # then the others.
-    assert first <= 5
+    # One or two sizes, then the others.
+    assert 1 <= first <= 2
     assert second >= 1
 
 

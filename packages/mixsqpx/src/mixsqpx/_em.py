@@ -1,6 +1,5 @@
 """The EM algorithm, for comparison and for starts."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -45,13 +44,12 @@ class EM(AbstractMixSolver):
 
     def first_point(
         self,
-        likelihoods: Callable[[np.ndarray, int], np.ndarray],
-        weights: Float[np.ndarray, " n"],
-        num_components: int,
+        log_lik: Float[np.ndarray, "n m"],
+        weights: Float[np.ndarray, " n"] | None,
     ) -> Float[np.ndarray, " m"]:
         """Equal proportions."""
-        del likelihoods
-        return np.full(num_components, 1 / num_components, weights.dtype)
+        del weights
+        return np.full(log_lik.shape[1], 1 / log_lik.shape[1])
 
     def no_model(
         self, num_units: int, num_components: int, dtype: DTypeLike, rung: int | None = None

@@ -1,6 +1,5 @@
 """mixSQP: sequential quadratic programs on a working set of components."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
@@ -95,12 +94,11 @@ class MixSQP(AbstractMixSolver):
 
     def first_point(
         self,
-        likelihoods: Callable[[np.ndarray, int], np.ndarray],
-        weights: Float[np.ndarray, " n"],
-        num_components: int,
+        log_lik: Float[np.ndarray, "n m"],
+        weights: Float[np.ndarray, " n"] | None,
     ) -> Float[np.ndarray, " m"]:
         """A few EM steps."""
-        return rough_start_on_host(likelihoods, weights, num_components)
+        return rough_start_on_host(log_lik, weights)
 
     def no_model(
         self, num_units: int, num_components: int, dtype: DTypeLike, rung: int | None = None

@@ -1,7 +1,6 @@
 """What a solver is, and the one loop that drives every solver to a certificate."""
 
 import abc
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -162,9 +161,8 @@ class AbstractMixSolver(eqx.Module):
     @abc.abstractmethod
     def first_point(
         self,
-        likelihoods: Callable[[np.ndarray, int], np.ndarray],
-        weights: Float[np.ndarray, " n"],
-        num_components: int,
+        log_lik: Float[np.ndarray, "n m"],
+        weights: Float[np.ndarray, " n"] | None,
     ) -> Float[np.ndarray, " m"]:
         """The solver's own first point, for known numbers; see `rough_start_on_host`."""
 

@@ -31,7 +31,7 @@ def cov(
 ) -> Float[np.ndarray, "p p"]:
     """Estimated covariance of the estimates.
 
-    With I = `hessian(result)`, the exact Hessian of the total, and sᵢ = `scores(result)`:
+    With I = `hessian()`, the exact Hessian of the total, and sᵢ = `scores()`:
 
     - `"hessian"`: I⁻¹. The default: the profile likelihood is a likelihood, and this is its usual
       covariance if the model of the outcomes is right. The distribution may be anything.
@@ -47,8 +47,6 @@ def cov(
 
     Parameters
     ----------
-    result : FitResult
-        With its data, and successful.
     kind : {"hessian", "opg", "robust", "cluster"}
     clusters : Int[ArrayLike, "n"], optional
         A label for each unit, any integers; for `"cluster"` alone.
@@ -56,7 +54,7 @@ def cov(
     Returns
     -------
     Float[np.ndarray, "p p"]
-        In the order of `result.param_names`.
+        In the order of `param_names`.
 
     Raises
     ------
@@ -86,7 +84,18 @@ def cov(
 def std_errors(
     result: Fit, kind: str = "hessian", clusters: Int[ArrayLike, " n"] | None = None
 ) -> Float[np.ndarray, " p"]:
-    """Standard errors: square roots of the diagonal of `cov`, whose arguments it takes."""
+    """Standard errors: square roots of the diagonal of `cov`.
+
+    Parameters
+    ----------
+    kind, clusters
+        See `cov`, also for what is raised.
+
+    Returns
+    -------
+    Float[np.ndarray, "p"]
+        In the order of `param_names`.
+    """
     return np.sqrt(np.diagonal(cov(result, kind, clusters)))
 
 
@@ -100,8 +109,6 @@ def conf_int(
 
     Parameters
     ----------
-    result : FitResult
-        With its data, and successful.
     level : float
         Probability that an interval covers, strictly between 0 and 1.
     kind, clusters

@@ -16,7 +16,6 @@ def num_free(result: Fit, *, count_masses: bool = True) -> int:
 
     Parameters
     ----------
-    result : FitResult
     count_masses : bool
         Whether to count the masses, as `aic` and `bic` do. Without them, the distribution is taken
         as a nuisance that all models under comparison share, and Akaike's criterion is

@@ -119,10 +119,8 @@ def profile_interval(result: Fit, name: str, level: float = 0.95) -> ProfileInte
 
     Parameters
     ----------
-    result : FitResult
-        With its data, and successful.
     name : str
-        One of `result.param_names`.
+        One of `param_names`.
     level : float
         Probability that the interval covers, strictly between 0 and 1.
 
@@ -157,10 +155,8 @@ def profile_curve(
 
     Parameters
     ----------
-    result : FitResult
-        With its data, and successful.
     name : str
-        One of `result.param_names`.
+        One of `param_names`.
     values : Float[ArrayLike, "k"]
         Values of the parameter, in any order.
 

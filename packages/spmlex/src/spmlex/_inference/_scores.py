@@ -9,7 +9,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
 import mixsqpx
-from mixsqpx.implicit import attach_probs, product
+from mixsqpx.implicit import attach_probs
+from mixsqpx.numerics import product
 
 from .._fields import Fit, problem_of, total_weight
 from .._model import log_lik_of, replace_units, take
@@ -134,15 +135,10 @@ def scores(result: Fit) -> Float[np.ndarray, "n p"]:
     not unit by unit: without it the scores sum to zero as well, and are too spread out, so standard
     errors from them are too small.
 
-    Parameters
-    ----------
-    result : FitResult
-        With its data, and successful.
-
     Returns
     -------
     Float[np.ndarray, "n p"]
-        In the order of `result.param_names`, not multiplied by the weights: their weighted sum is
+        In the order of `param_names`, not multiplied by the weights: their weighted sum is
         zero. Rows of units of weight zero are zero.
 
     Raises
@@ -163,15 +159,10 @@ def hessian(result: Fit) -> Float[np.ndarray, "p p"]:
 
     f_θθ - f_θp H_AA⁻¹ f_pθ, times the sum of the weights (the number of units without weights).
 
-    Parameters
-    ----------
-    result : FitResult
-        With its data, and successful.
-
     Returns
     -------
     Float[np.ndarray, "p p"]
-        In the order of `result.param_names`.
+        In the order of `param_names`.
 
     Raises
     ------

@@ -18,8 +18,6 @@ def orthogonal(
 
     Parameters
     ----------
-    result : FitResult
-        With its data, and successful.
     key : PRNG key
         Of JAX, for the draws.
     options, max_steps

@@ -12,7 +12,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver, MixSolution, MixSQP, mixsolve, raise_on_failure
-from mixsqpx.implicit import attach_objective, attach_probs, on_active, product
+from mixsqpx.implicit import attach_objective, attach_probs, on_active
+from mixsqpx.numerics import product
 
 from .._model import (
     Groups,

@@ -34,7 +34,6 @@ def plot_distribution(
 
     Parameters
     ----------
-    result : FitResult
     coordinate : str, optional
         Which coordinate of the support points, where they have several: its marginal distribution
         is drawn. An error lists the names.
@@ -86,8 +85,6 @@ def plot_gradient(
 
     Parameters
     ----------
-    result : FitResult
-        With its data, and successful.
     coordinate, ax
         See `plot_distribution`. Where there are several coordinates the function is drawn as
         points, all that share a value above each other.
@@ -134,7 +131,6 @@ def plot_history(
 
     Parameters
     ----------
-    result : FitResult
     ax
         See `plot_distribution`.
 
@@ -180,10 +176,8 @@ def plot_profile(
 
     Parameters
     ----------
-    result : FitResult
-        With its data, and successful.
     name : str
-        One of `result.param_names`.
+        One of `param_names`.
     values : Float[ArrayLike, "k"], optional
         Where to evaluate; by default 21 values, a little further than the interval on either side.
         Each is a fit.

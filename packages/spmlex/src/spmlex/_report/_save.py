@@ -35,7 +35,6 @@ def save(result: Fit, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    result : FitResult
     path : str or path
         Written over if it exists; by convention it ends in `.npz`.
 

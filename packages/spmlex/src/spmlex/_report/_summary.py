@@ -32,7 +32,6 @@ def summary(
 
     Parameters
     ----------
-    result : FitResult
     kind : {"hessian", "opg", "robust", "cluster"}, optional
         Of the covariance; see `cov`. By default `"hessian"`, and no intervals.
     clusters

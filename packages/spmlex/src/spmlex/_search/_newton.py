@@ -12,7 +12,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree, Scalar
 
-from mixsqpx.implicit import product
+from mixsqpx.numerics import product
 
 # Columns of the Hessian formed at once: they share one pass over the data, and each needs memory of
 # its own.

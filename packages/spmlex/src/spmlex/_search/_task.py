@@ -27,7 +27,7 @@ from ._newton import TrustRegionNewton
 from ._problem import Problem, first_init
 from ._start import check_alike, check_starts
 
-# Parameters beyond which BFGS is the default. In benchmarks/fit.py it needs twice the time of
+# Parameters beyond which BFGS is the default. In benchmarks/fit it needs twice the time of
 # Newton's method with 61 of them, and a quarter with 201.
 _NEWTON_MOST = 100
 

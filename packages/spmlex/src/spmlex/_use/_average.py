@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from mixsqpx.implicit import product
+from mixsqpx.numerics import product
 
 from .._fields import Fit, problem_of, total_weight, unit_weights
 from .._inference import check_kind, invert_hessian, invert_opg, linearisation, sandwich
@@ -105,8 +105,6 @@ def delta(
 
     Parameters
     ----------
-    result : FitResult
-        With its data, and successful.
     function : Callable
         `function(model, probs)` returns an array, or a dict of numbers, whose keys are then their
         `names`; differentiable by JAX, at the active points only as far as `probs` goes. It may
@@ -230,8 +228,6 @@ def average(
 
     Parameters
     ----------
-    result : FitResult
-        With its data, and successful.
     function : Callable
         `function(model, data, supp)` returns an array (n, m, ...) of values of each unit at each
         support point, or (m, ...) where units do not matter. Where n and m make it ambiguous it is

@@ -21,8 +21,6 @@ def posterior(
 
     Parameters
     ----------
-    result : FitResult
-        Successful; with its data, if they are to be used.
     data : PyTree, optional
         Units to do this for, as `fit` takes them; by default those of the sample.
     groups : Int[ArrayLike, "n"], optional
@@ -63,7 +61,7 @@ def posterior_mean(
 
     Parameters
     ----------
-    result, data, groups
+    data, groups
         See `posterior`, also for what is raised.
 
     Returns
@@ -89,7 +87,7 @@ def posterior_mode(
 
     Parameters
     ----------
-    result, data, groups
+    data, groups
         See `posterior`, also for what is raised.
 
     Returns
@@ -140,8 +138,6 @@ def posterior_quantile(
 
     Parameters
     ----------
-    result : FitResult
-        See `posterior`, also for what is raised.
     level : float
         Probability, strictly between 0 and 1.
     data, groups

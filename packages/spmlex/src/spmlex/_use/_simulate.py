@@ -24,8 +24,6 @@ def sample_latent(
 
     Parameters
     ----------
-    result : FitResult
-        Successful; with its data, if they are to be used.
     key : PRNG key
         Of JAX.
     data, groups
@@ -69,8 +67,6 @@ def simulate(
 
     Parameters
     ----------
-    result : FitResult
-        Successful; with its data, if they are to be used.
     key : PRNG key
         Of JAX.
     data, groups

@@ -30,7 +30,8 @@ def choice_probs(
     assert isinstance(model.family, ConditionalLogit)
     assert layout.available is not None
     there = layout.available & layout.mask[:, :, None]
-    probs = model.family.choice_probs(jnp.asarray(layout.available)[..., None], index[layout.rows])
+    available = jnp.asarray(layout.available, index.dtype)[..., None]
+    probs = model.family.choice_probs(available, index[layout.rows])
     return jnp.zeros_like(index).at[layout.rows[there]].set(probs[there])
 
 

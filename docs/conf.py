@@ -1,0 +1,69 @@
+"""How the site is built: `sphinx-build -W docs .site`."""
+
+import sys
+from importlib import metadata
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent))
+
+from benchmarks.draw import main as draw  # noqa: E402
+
+# The figures of the benchmarks' pages are drawn from their results at each build.
+draw([str(DOCS / "benchmarks")])
+
+project = "spmlex and mixsqpx"
+author = "The spmlex authors"
+project_copyright = author
+release = version = metadata.version("spmlex")
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["examples/*"]
+nitpicky = True
+smartquotes = False
+
+# What stands between single backticks in a docstring is code.
+default_role = "code"
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+# Types are in the sections of the docstrings, where they name the dimensions.
+autodoc_typehints = "none"
+autosummary_generate = True
+numpydoc_show_class_members = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_gallery",
+    "filename_pattern": r"\.py$",
+    "plot_gallery": "True",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "show_signature": False,
+    "min_reported_time": 1e9,
+    "backreferences_dir": "reference/examples",
+    "doc_module": ("spmlex", "mixsqpx"),
+    "within_subsection_order": "FileNameSortKey",
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "spmlex"
+html_show_sourcelink = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": False,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc", "sg_download_links"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}

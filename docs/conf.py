@@ -1,6 +1,10 @@
 """How the site is built: `sphinx-build -W docs .site`."""
 
+import os
 from importlib import metadata
+
+# The examples are small, so that compiling them takes longer than running: let XLA optimise less.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 project = "spmlex and mixsqpx"
 author = "The spmlex authors"

@@ -24,6 +24,14 @@ class EM(AbstractMixSolver):
     gap_tol : float or None
         See `AbstractMixSolver`; here 1e-4 by default, which takes thousands of steps. What it
         stands for as None may take more than the 100 000 that are the limit by default.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, mixsqpx
+    >>> log_lik = jnp.log(jnp.array([[1.0, 0.4], [0.2, 1.0], [1.0, 0.5]]))
+    >>> solution = mixsqpx.mixsolve(log_lik, solver=mixsqpx.EM())
+    >>> bool(solution.gap <= 1e-4)
+    True
     """
 
     gap_tol: float | None = eqx.field(default=1e-4, static=True, converter=as_python)

@@ -62,6 +62,14 @@ class MixSQP(AbstractMixSolver):
     ----------
     gap_tol : float or None
         See `AbstractMixSolver`.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, mixsqpx
+    >>> log_lik = jnp.log(jnp.array([[1.0, 0.4], [0.2, 1.0], [1.0, 0.5]]))
+    >>> solver = mixsqpx.MixSQP(gap_tol=1e-4)
+    >>> bool(mixsqpx.mixsolve(log_lik, solver=solver).gap <= 1e-4)
+    True
     """
 
     gap_tol: float | None = eqx.field(default=None, static=True, converter=as_python)

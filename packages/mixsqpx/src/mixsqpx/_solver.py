@@ -135,6 +135,12 @@ class AbstractMixSolver(eqx.Module):
     gap_tol : float or None
         Optimality gap, in nats per unit weight, at which a solve has converged. None stands for
         1e-10 in float64 and 1e-5 in float32.
+
+    Examples
+    --------
+    >>> import mixsqpx
+    >>> all(isinstance(s, mixsqpx.AbstractMixSolver) for s in (mixsqpx.MixSQP(), mixsqpx.EM()))
+    True
     """
 
     gap_tol: eqx.AbstractVar[float | None]

@@ -48,6 +48,16 @@ def load(path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None
     ValueError
         If the file is not one of a fit, or of a later version of this package; if the model or the
         data differ from those of the fit: the message says where.
+
+    Examples
+    --------
+    With `result` from the example of `fit`:
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "logit.npz"
+    >>> result.save(path)
+    >>> spmlex.load(path, model, data=data).estimates == result.estimates
+    array([ True])
     """
     header, arrays = _read(path)
     _check_same(header["model"], describe(model))

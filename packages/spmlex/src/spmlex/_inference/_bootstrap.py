@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree, Scalar
 
 from mixsqpx import RESULTS as MIX_RESULTS
-from mixsqpx.implicit import product
+from mixsqpx.numerics import product
 
 from .._fields import Fit, problem_of, total_weight
 from .._model import check_key

@@ -9,7 +9,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int, PyTree
 
 from mixsqpx import RESULTS as MIX_RESULTS
-from mixsqpx.implicit import product
+from mixsqpx.numerics import product
 
 from .._fields import Fit, problem_of, total_weight
 from .._model import log_lik_of, replace_units

@@ -9,7 +9,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
 import mixsqpx
-from mixsqpx.implicit import attach_probs, product
+from mixsqpx.implicit import attach_probs
+from mixsqpx.numerics import product
 
 from .._fields import Fit, problem_of, total_weight
 from .._model import log_lik_of, replace_units, take

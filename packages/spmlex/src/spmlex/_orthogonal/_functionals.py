@@ -31,6 +31,14 @@ class Functional(eqx.Module):
         The largest bias under any distribution on the grid: what the outcomes leave open. Close
         to zero for what they determine, such as the mean of an effect that is added to outcomes;
         large for what they do not, such as the mass at a single point.
+
+    Examples
+    --------
+    With `orthogonal` from the example of `fit_orthogonal`:
+
+    >>> mean = orthogonal.average(lambda model, data, supp: supp)
+    >>> bool(abs(mean.value) < 3 * mean.std_errors)
+    True
     """
 
     value: Float[np.ndarray, "..."]

@@ -30,6 +30,14 @@ class ScoreTest(NamedTuple):
         Standard normal, if the hypothesis is true; positive where the estimate is above the value.
     p_value : float
         Two-sided.
+
+    Examples
+    --------
+    With `orthogonal` from the example of `fit_orthogonal`:
+
+    >>> test = orthogonal.score_test("slope", 0.0)
+    >>> bool(test.p_value < 0.01)
+    True
     """
 
     statistic: float
@@ -45,6 +53,14 @@ class WaldTest(NamedTuple):
     degrees_of_freedom : int
         Of its chi-squared distribution, if the hypothesis is true.
     p_value : float
+
+    Examples
+    --------
+    With `orthogonal` from the example of `fit_orthogonal`:
+
+    >>> test = orthogonal.wald_test(lambda model: model.slope - 1.0)
+    >>> bool(test.p_value > 0.05)
+    True
     """
 
     statistic: float

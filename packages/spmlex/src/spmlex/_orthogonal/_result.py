@@ -67,6 +67,14 @@ class OrthogonalResult(eqx.Module):
     sample, outcomes, moments, slope
         What the moments are of, the outcomes over which expectations are, the moments at the
         estimates, and minus the derivative of their mean.
+
+    Examples
+    --------
+    With `orthogonal` from the example of `fit_orthogonal`:
+
+    >>> lower, upper = orthogonal.conf_int(0.95)[0]
+    >>> bool(lower < 1.0 < upper)
+    True
     """
 
     model: Any
@@ -85,8 +93,8 @@ class OrthogonalResult(eqx.Module):
 
     @property
     def param_names(self) -> tuple[str, ...]:
-        """Name of each estimated scalar: its path in the model, with its index in its array."""
-        return param_names(self.params)
+        """Name of each estimated scalar: one of the model's `coef_names`, or its path there."""
+        return param_names(self.params, self.model)
 
     @property
     def estimates(self) -> np.ndarray:

@@ -9,7 +9,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
-from mixsqpx.implicit import product
+from mixsqpx.numerics import product
 
 from .._model import log_lik_of
 

@@ -81,6 +81,15 @@ def raise_on_failure(
         For a result that blames the input.
     RuntimeError
         For any other failure.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, mixsqpx
+    >>> log_lik = jnp.log(jnp.array([[1.0, 0.4], [0.2, 1.0], [1.0, 0.5]]))
+    >>> one = mixsqpx.mixsolve(log_lik, throw=False)
+    >>> probs = mixsqpx.raise_on_failure(one.probs, one.result, one.stats["unit"], one.gap)
+    >>> probs.shape
+    (2,)
     """
     code = _code(result)
     if is_concrete(code, unit, gap):

@@ -12,7 +12,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import spmlex
-from spmlex._orthogonal._moments import Outcomes, Sample
+from spmlex._orthogonal._outcomes import Outcomes
+from spmlex._orthogonal._sample import Sample
 
 from .orthogonal_models import DrawnLogit, Logit, logit_data
 

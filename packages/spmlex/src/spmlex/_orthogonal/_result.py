@@ -27,9 +27,11 @@ from ._inference import (
     find_end,
     score_statistic,
 )
-from ._moments import Moments, Outcomes, Sample
+from ._moments import Moments
 from ._options import Orthogonal
+from ._outcomes import Outcomes
 from ._root import Root
+from ._sample import Sample
 from ._search import root_tol
 from ._table import estimates_table, sensitivity_table
 
@@ -82,6 +84,7 @@ class OrthogonalResult(eqx.Module):
     outcomes: Outcomes
     moments: Moments
     slope: Float[np.ndarray, "p p"]
+    simulation: Float[np.ndarray, "p p"]
 
     @property
     def param_names(self) -> tuple[str, ...]:
@@ -132,7 +135,7 @@ class OrthogonalResult(eqx.Module):
             If no root was found.
         """
         self._check()
-        return covariance(self.moments, self.slope, self._clusters(clusters))
+        return covariance(self.moments, self.slope, self.simulation, self._clusters(clusters))
 
     def std_errors(self, clusters: Int[ArrayLike, " n"] | None = None) -> Float[np.ndarray, " p"]:
         """Standard errors: square roots of the diagonal of `cov`."""
@@ -375,7 +378,7 @@ class OrthogonalResult(eqx.Module):
         # Far less than what rounds the ends of an interval.
         tol = max(1e-4, root_tol(ravel_pytree(self.params)[0].dtype))
         return lambda value: score_statistic(
-            self._evaluate, root, self.slope, index, value, labels, tol, _MAX_STEPS
+            self._evaluate, root, self.slope, self.simulation, index, value, labels, tol, _MAX_STEPS
         )
 
 

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from .._search import RESULTS
 from .._table import Row, Table, coefficient_table, number
 from ._inference import covariance
-from ._moments import Outcomes
+from ._outcomes import Outcomes
 from ._root import Root
-from ._search import sharp_distribution, solve_again
-from ._working import working_distribution
+from ._search import solve_again
+from ._working import sharp_distribution, working_distribution
 
 # Beside the result's own: what a table of sensitivity shows.
 _RIDGES = (1e-2, 1e-3, 1e-5, 1e-6)
@@ -113,6 +113,8 @@ def sensitivity_table(result: Any) -> Table:
 
 
 def _errors(result: Any, root: Root, outcomes: Outcomes) -> Float[np.ndarray, " p"]:
-    params = result.sample.unravel(result.params, root.flat)
-    slope = outcomes.slope(params, root.moments, sharp_distribution(result.sample, params))
-    return np.sqrt(np.diagonal(covariance(root.moments, slope, None)))
+    sample, moments = result.sample, root.moments
+    params = sample.unravel(result.params, root.flat)
+    slope = outcomes.slope(params, moments, sharp_distribution(sample, params))
+    drawn = outcomes.simulation(params, moments)
+    return np.sqrt(np.diagonal(covariance(moments, slope, drawn, None)))

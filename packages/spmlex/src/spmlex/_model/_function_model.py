@@ -1,6 +1,7 @@
 """A model made of a function and its parameters."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +18,12 @@ class FunctionModel(eqx.Module):
     function : Callable
         `function(params, data, supp) -> (n, m)`, the log conditional likelihood of each unit at
         each support point; see `profile_ll`. Compiled code is kept by function: define it once.
+    sampler : Callable, optional
+        `sampler(params, key, data, latent)`, which returns `data` with outcomes drawn for each unit
+        given its latent variable: for `simulate` and `fit_orthogonal`.
+    lister : Callable, optional
+        `lister(params, data)`, which returns `data` for each possible outcome of a unit, on a new
+        leading axis: for `fit_orthogonal`, in place of draws.
 
     Examples
     --------
@@ -29,7 +36,19 @@ class FunctionModel(eqx.Module):
 
     params: PyTree
     function: Callable[[Any, Any, Any], Array] = eqx.field(static=True)
+    sampler: Callable[[Any, Array, Any, Any], Any] | None = eqx.field(static=True, default=None)
+    lister: Callable[[Any, Any], Any] | None = eqx.field(static=True, default=None)
 
     def lclk(self, data: PyTree, supp: PyTree) -> Float[Array, "n m"]:
         """Log conditional likelihoods, by `function`."""
         return self.function(self.params, data, supp)
+
+    @property
+    def sample(self) -> Callable[[Array, Any, Any], Any] | None:
+        """Draws of outcomes, by `sampler`; None without it."""
+        return None if self.sampler is None else partial(self.sampler, self.params)
+
+    @property
+    def all_outcomes(self) -> Callable[[Any], Any] | None:
+        """All outcomes, by `lister`; None without it."""
+        return None if self.lister is None else partial(self.lister, self.params)

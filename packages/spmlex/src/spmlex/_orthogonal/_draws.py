@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from .._model import FunctionModel
+
 # A drawn mean that is zero in expectation is further than this many standard errors from it with
 # a probability of 1e-11 if it is normal, which skewed scores of a thousand draws are not quite.
 _TOO_FAR = 7.0
@@ -22,15 +24,24 @@ def can_list(model: Any) -> bool:
 
 def check_outcomes(model: Any) -> None:
     """Raise TypeError for a model that can neither draw nor list outcomes."""
-    if not can_list(model) and not callable(getattr(model, "sample", None)):
+    if can_list(model) or callable(getattr(model, "sample", None)):
+        return
+    if isinstance(model, FunctionModel):
         raise TypeError(
-            f"The orthogonal estimator takes expectations over the outcomes of each unit given "
-            f"its covariates, and `{type(model).__name__}` does not say what these are. Add one "
-            "method to its class: `sample(key, data, latent)`, which returns `data` with outcomes "
-            "drawn for each unit given its latent variable; or, where a unit has few possible "
-            "outcomes, `all_outcomes(data)`, which returns `data` for each of them, on a new "
-            "leading axis."
+            "The orthogonal estimator takes expectations over the outcomes of each unit given "
+            "its covariates. Give `FunctionModel` a `sampler(params, key, data, latent)`, which "
+            "returns `data` with outcomes drawn for each unit given its latent variable; or, where "
+            "a unit has few possible outcomes, a `lister(params, data)`, which returns `data` for "
+            "each of them, on a new leading axis."
         )
+    raise TypeError(
+        f"The orthogonal estimator takes expectations over the outcomes of each unit given "
+        f"its covariates, and `{type(model).__name__}` does not say what these are. Add one "
+        "method to its class: `sample(key, data, latent)`, which returns `data` with outcomes "
+        "drawn for each unit given its latent variable; or, where a unit has few possible "
+        "outcomes, `all_outcomes(data)`, which returns `data` for each of them, on a new "
+        "leading axis."
+    )
 
 
 def listed(model: Any, data: PyTree) -> tuple[PyTree, ...]:

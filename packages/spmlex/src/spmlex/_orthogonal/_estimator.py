@@ -77,6 +77,7 @@ def estimate(
         options=options,
         sample=sample,
         outcomes=outcomes,
+        recipe=outcomes.recipe,
         moments=moments,
         slope=slope,
         simulation=drawn,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from ._rows import RowTerms, Sums, residuals
 from ._sample import Sample
@@ -33,8 +33,6 @@ class Moments(NamedTuple):
         Weight of each group.
     leverage : Float[np.ndarray, "g m"]
         (B + κI)⁻¹ times the mean of D: how much the mean of ψ leans on each support point.
-    ratios : Float[Array, "n m"]
-        D of the units.
     """
 
     weighted: Float[np.ndarray, "n p"]
@@ -46,7 +44,6 @@ class Moments(NamedTuple):
     cross: Float[np.ndarray, "g m m"]
     shares: Float[np.ndarray, " g"]
     leverage: Float[np.ndarray, "g m"]
-    ratios: Float[Array, "n m"]
 
     @property
     def meat(self) -> Float[np.ndarray, "p p"]:
@@ -92,7 +89,7 @@ def solve_moments(
     overlap : float
         Handed on.
     """
-    cross, with_scores, info = sums.cross, sums.with_scores, sums.scores
+    cross, with_scores, info = map(np.asarray, (sums.cross, sums.with_scores, sums.scores))
     by_group = sample.by_group()
     shares = by_group.sum(axis=1)
     means = by_group @ np.asarray(data.ratios)
@@ -117,5 +114,4 @@ def solve_moments(
         cross=cross,
         shares=shares,
         leverage=solved[:, :, -1],
-        ratios=data.ratios,
     )

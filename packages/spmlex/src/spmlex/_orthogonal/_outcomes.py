@@ -38,6 +38,14 @@ class Block(NamedTuple):
     sums: Sums | None
 
 
+class Recipe(NamedTuple):
+    """How draws are made again: where, with which key, and how many blocks."""
+
+    flat: Float[np.ndarray, " p"]
+    key: Array
+    num_blocks: int
+
+
 class Outcomes:
     """Outcomes of the working model at one reference parameter, and expectations over them.
 
@@ -73,6 +81,11 @@ class Outcomes:
         other = Outcomes(self.sample, params, working, self._key, self._names)
         other.extend(self.num_blocks)
         return other
+
+    @property
+    def recipe(self) -> Recipe:
+        """How to make them again."""
+        return Recipe(self._flat, self._key, self.num_blocks)
 
     @property
     def num_blocks(self) -> int:

@@ -108,7 +108,8 @@ def _from(
     count, tol = 0, root_tol(ravel_pytree(params)[0].dtype)
     working: np.ndarray | None = None
     secants = Secants()
-    for round_ in range(_MAX_ROUNDS):
+    round_ = 0
+    while True:
         here = sample.unravel(params, flat)
         if round_ < 2 or working is None:
             working = working_distribution(sample, here, em_steps)
@@ -128,10 +129,10 @@ def _from(
         settled = round_ > 0 and root.found and root.moments.overlap >= _OVERLAP
         # Where the draws did not reach as far as the root, others may.
         stuck = not root.found and root.moments.overlap >= _OVERLAP
-        if settled or stuck:
-            break
+        round_ += 1
+        if settled or stuck or round_ == _MAX_ROUNDS:
+            return Attempt(root, outcomes, count)
         flat = root.flat
-    return Attempt(root, outcomes, count)
 
 
 def _draw_enough(outcomes: Outcomes, options: Orthogonal) -> int:
@@ -154,6 +155,8 @@ def simulation_share(
     moments: Moments, slope: Float[np.ndarray, "p p"], drawn: Float[np.ndarray, "p p"]
 ) -> float:
     """Largest standard error from the draws, over that from the sample."""
+    if not moments.is_finite:
+        return np.inf
     inverse = np.linalg.pinv(slope)
     ours, sampled = (np.diagonal(inverse @ x @ inverse.T) for x in (drawn, moments.meat))
     return float(np.sqrt(np.max(ours / np.where(sampled > 0, sampled, 1.0))))

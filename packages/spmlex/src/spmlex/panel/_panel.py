@@ -429,8 +429,7 @@ def _given_grid(grid: Any, effects: tuple[str, ...]) -> Supp:
             f"`grid` must be a dict with a vector for each of {', '.join(map(repr, effects))}."
         )
     else:
-        (name,) = effects
-        axes = {name: np.asarray(grid, float)}
+        axes = dict.fromkeys(effects, np.asarray(grid, float))
     for name, axis in axes.items():
         if axis.ndim != 1 or not axis.size or not np.isfinite(axis).all():
             raise ValueError(

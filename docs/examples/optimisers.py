@@ -37,8 +37,9 @@ class FactorModel(eqx.Module):
     def lclk(
         self, data: Float[Array, "n 3"], supp: Float[Array, " m"]
     ) -> Float[Array, "n m"]:
-        mean = supp[:, None] * jnp.concatenate([jnp.ones(1), self.loadings])
-        z = (data[:, None, :] - mean[None, :, :]) / jnp.exp(self.log_std)
+        loadings = jnp.concatenate([jnp.ones(1), self.loadings])[None, :]
+        mean, std = supp[:, None] * loadings, jnp.exp(self.log_std)
+        z = (data[:, None, :] - mean[None, :, :]) / std[None, None, :]
         constant = jnp.sum(self.log_std) + 1.5 * jnp.log(2 * jnp.pi)
         return -0.5 * jnp.sum(z**2, axis=-1) - constant
 
@@ -82,8 +83,7 @@ def with_optax(start: FactorModel, data: Array, supp: Array) -> FactorModel:
     def value(model: FactorModel) -> Array:
         return spmlex.profile_ll(model, data, supp)[0]
 
-    search = optax.scale_by_backtracking_linesearch(20, store_grad=True)
-    solver = optax.lbfgs(linesearch=search)
+    solver = optax.lbfgs()
     value_and_grad = optax.value_and_grad_from_state(value)
 
     @jax.jit

@@ -1,368 +1,41 @@
-"""Tables and plots from the results of `mixsolve.py`, `batch.py` and `float32.py`.
+"""The pages, written from the results: `python -m benchmarks render [PAGE ...]`.
 
-    python benchmarks/render.py [--results DIR] [--docs DIR]
-
-reads `mixsolve.json`, `batch.json` and `float32.json`, and writes `benchmarks-mixsolve.md` and its
-figures, `benchmarks-mixsolve-n.svg` and `-m.svg`. The plots need matplotlib.
+Nothing is run, and no figure is drawn. By default it writes the pages whose results there are.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import importlib
 from pathlib import Path
-from typing import Any
 
-NAME = "benchmarks-mixsolve"
+from .shared.results import PAGES, RESULTS
 
-WRONG = 1e-3
-"""A gap above it is not a solution."""
-
-FAMILY_NOTES = {
-    "normal_scale": "Normal scale mixture, as in adaptive shrinkage",
-    "normal_location": "Normal location mixture of unit variance",
-    "binomial": "Binomial counts out of 20",
-    "gamma": "Independent Gamma columns",
-    "narrow_kernels": "Narrow normal kernels, about half of the components positive",
-    "factor": "Factor model with three outcomes, at the true parameters",
+RENDERED = {
+    "mixsolve": ("solver.render", "benchmarks/mixsolve.md"),
+    "fit": ("fit.render", "benchmarks/fit.md"),
+    "first_answer": ("first_answer.render", "benchmarks/first_answer.md"),
+    "coverage": ("coverage.render", "benchmarks/coverage.md"),
+    "second_opinion": ("reliability.render", "reliability.md"),
 }
+"""The module whose `page` makes it, and the file: by the name of the results that it needs."""
 
 
-def seconds(value: float) -> str:
-    """A time with three digits that count."""
-    if value >= 100.0:
-        return f"{value:.0f} s"
-    if value >= 1.0:
-        return f"{value:.3g} s"
-    return f"{value * 1e3:.3g} ms"
-
-
-def gap_text(gap: float) -> str:
-    """A gap with one digit; rounding below zero counts as zero."""
-    return "∞" if gap == float("inf") else f"{max(gap, 0.0):.0e}"
-
-
-def time_of(run: dict[str, Any]) -> float:
-    """Warm median, or the first call where there was no time for a warm one."""
-    return float(run.get("warm_median", run["first"]))
-
-
-def size_text(problem: dict[str, Any]) -> str:
-    """Rows and columns of a problem."""
-    text = f"{problem['n']:,} × {problem['m']:,}".replace(",", " ")
-    return text.replace(" ", "\N{NO-BREAK SPACE}")  # a size stays on one line
-
-
-def cell(run: dict[str, Any], budget: float) -> str:
-    """What the table says about one run: a time only for a solution."""
-    if run.get("first") is None:
-        if run["status"] == "timeout":
-            return f"> {budget:.0f} s"
-        if run["status"].startswith("timeout"):
-            return "– (too slow before)"
-        reason = run["status"].split(":")[0]
-        return "–" if reason in ("absent", "not tried") else reason
-    gap = gap_text(float(run["gap"]))
-    if run["verdict"] == "ok":
-        return f"{seconds(time_of(run))}, {gap}"
-    if run["verdict"] == "failed":
-        return f"not solved, {gap}"
-    gaps = [float(g) for g in run["gaps"]]
-    wrong = sum(g > WRONG for g in gaps)
-    calls = "" if wrong == len(gaps) else f" in {wrong} of {len(gaps)} calls"
-    return f"**wrong**{calls}, {gap}"
-
-
-def memory_cell(run: dict[str, Any]) -> str:
-    """Peak memory above what the process had before the first solve."""
-    if run.get("peak_rss_mb") is None or run.get("baseline_rss_mb") is None:
-        return "–"
-    return f"{max(run['peak_rss_mb'] - run['baseline_rss_mb'], 0.0):.0f}"
-
-
-PEERS = ("r", "cpp", "rust", "clarabel")
-"""Whom the ratio is against: not our own EM, and not the variants of a peer."""
-
-
-def row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    return [row(head), row(["---"] + ["---:"] * (len(head) - 1)), *map(row, rows)]
-
-
-def family_section(family: str, results: dict[str, Any]) -> list[str]:
-    """Times, first calls and memory of one family.
-
-    Parameters
-    ----------
-    family
-        Its name.
-    results
-        Contents of the results file.
-    """
-    labels = results["labels"]
-    problems = sorted(
-        (p for p in results["problems"] if p["family"] == family), key=lambda p: p["n"] * p["m"]
-    )
-    times, costs, first, memory = [], [], [], []
-    for problem in problems:
-        runs = {r["solver"]: r for r in problem["runs"]}
-        size = size_text(problem)
-        chosen = [runs.get(name, {"status": "absent"}) for name in labels]
-        times.append([size] + [cell(r, problem["budget"]) for r in chosen])
-        first.append([size] + [seconds(r["first"]) if r.get("first") else "–" for r in chosen])
-        memory.append([size] + [memory_cell(r) for r in chosen])
-        costs.append([size, *unit_cells(problem, runs.get("ours"))])
-    head = ["n × m", *labels.values()]
-    unit_head = ["n × m", "exp pass", "gradient", "gradient, by component", "solve / exp pass"]
-    return [
-        f"## {FAMILY_NOTES.get(family, family)} (`{family}`)",
-        "",
-        "Warm call (median) and gap:",
-        "",
-        *table(head, times),
-        "",
-        "Unit costs in JAX, and our warm call as a multiple of the first of them:",
-        "",
-        *table(unit_head, costs),
-        "",
-        "First call, compilation included:",
-        "",
-        *table(head, first),
-        "",
-        "Peak memory of the process above what it held before the first call, MiB; for those in "
-        "JAX it includes the compiler's:",
-        "",
-        *table(head, memory),
-        "",
-    ]
-
-
-def fastest_peer(problem: dict[str, Any]) -> tuple[str | None, float]:
-    """Name and seconds of the fastest peer that is right; None and a bound if there is none.
-
-    The bound is the time that those had who were ended, or infinity where none of them was.
-    """
-    peers = [r for r in problem["runs"] if r["solver"] in PEERS]
-    right = [(r["solver"], time_of(r)) for r in peers if r["verdict"] == "ok"]
-    if right:
-        return min(right, key=lambda pair: pair[1])
-    ended = any(r["status"].startswith("timeout") for r in peers)
-    return None, float(problem["budget"]) if ended else float("inf")
-
-
-def ratio_cell(problem: dict[str, Any]) -> str:
-    """How many times as long as we the fastest right peer takes."""
-    (ours,) = (r for r in problem["runs"] if r["solver"] == "ours")
-    if ours["verdict"] != "ok":
-        return f"ours: {ours['status']}" if ours.get("gap") is None else "ours is wrong"
-    name, time = fastest_peer(problem)
-    if name is None and time == float("inf"):
-        return "none is right"
-    ratio = time / time_of(ours)
-    text = f"{ratio:.1f}" if ratio < 20.0 else f"{ratio:.0f}"
-    return f"> {text}" if name is None else f"{text} ({name})"
-
-
-def summary(problems: list[dict[str, Any]]) -> list[str]:
-    """Ratios of all families and sizes in one table."""
-    families = list(dict.fromkeys(p["family"] for p in problems))
-    sizes = sorted({(p["n"], p["m"]) for p in problems}, key=lambda s: s[0] * s[1])
-    found = {(p["family"], p["n"], p["m"]): p for p in problems}
-    rows = []
-    for n, m in sizes:
-        cells = [found.get((family, n, m)) for family in families]
-        size = size_text({"n": n, "m": m})
-        rows.append([size, *("" if p is None else ratio_cell(p) for p in cells)])
-    return table(["n × m", *families], rows)
-
-
-def batch_section(batch: dict[str, Any]) -> list[str]:
-    """`vmap` beside a loop."""
-    rows = []
-    for found in batch["batch"]:
-        what = f"{found['members']} {found['what']}, {size_text(found)}"
-        times = [seconds(found["loop"]), seconds(found["vmap"])]
-        ratio = f"{found['loop'] / found['vmap']:.2f}"
-        rows.append([what, f"`{found['family']}`", *times, ratio, gap_text(found["gap"])])
-    head = ["what", "family", "loop", "vmap", "loop / vmap", "worst gap"]
-    return [
-        "## Many problems at once",
-        "",
-        "`jax.vmap` over `mixsolve`, and a Python loop over the compiled call, in turns, medians "
-        f"of five (`python benchmarks/batch.py`, commit {batch['machine']['commit']}). "
-        "Members of a `vmap` are solved one after another "
-        "inside the compiled program, each in its own number of steps: nobody waits for the "
-        "slowest, and nothing is gained but the dispatch of a call. Weightings of one matrix share "
-        "its exponentials and start from the solution for their mean. What remains are quadratic "
-        "programs whose active set differs from that of the mean.",
-        "",
-        *table(head, rows),
-        "",
-    ]
-
-
-def float32_section(found: dict[str, Any]) -> list[str]:
-    """What single precision can attain."""
-    rows = [
-        [
-            f"{size_text(r)}, `{r['family']}`",
-            "yes" if r["solved"] else "no",
-            gap_text(r["default"]),
-            gap_text(r["attained"]),
-        ]
-        for r in found["float32"]
-    ]
-    head = ["problem", "solved to 1e-5", "gap at 1e-5", "gap where rounding ends it"]
-    return [
-        "## Single precision",
-        "",
-        "The same matrices rounded to float32 (`python benchmarks/float32.py`, commit "
-        f"{found['machine']['commit']}): solved to the default tolerance of float32, 1e-5, and "
-        "without a tolerance, until rounding lets no step make progress; the last iterate need not "
-        "be the best. The gaps are computed in float64, on the rounded matrix. A solve in single "
-        "precision computes its certificate so too, with the rounding of sums over n units: at "
-        "100 000 units a true gap of up to three times the tolerance passes for 1e-5.",
-        "",
-        *table(head, rows),
-        "",
-    ]
-
-
-def unit_cells(problem: dict[str, Any], ours: dict[str, Any] | None) -> list[str]:
-    """Unit costs of a problem, and the ratio of our time to one pass of exp."""
-    unit = problem["unit_costs"]
-    keys = ("exp_pass", "gradient", "gradient_by_component")
-    out = [seconds(unit[key]) if key in unit else "–" for key in keys]
-    if ours is None or ours["verdict"] != "ok" or "exp_pass" not in unit:
-        return [*out, "–"]
-    return [*out, f"{time_of(ours) / unit['exp_pass']:.1f}"]
-
-
-def sessions(results: dict[str, Any]) -> list[str]:
-    """When and where the problems were run, and what ran; one part for each run of the command."""
-    parts: dict[str, list[dict[str, Any]]] = {}
-    for problem in results["problems"]:
-        machine = problem["machine"]
-        where = (
-            f"Run on {problem['date']}: {machine['cpu']}, {machine['cores']} cores, "
-            f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}, "
-            f"{problem['unit_costs']['version']}, "
-            + (f"commit {machine['commit']}." if machine.get("commit") else "an earlier commit.")
-        )
-        parts.setdefault(where, []).append(problem)
-    lines: list[str] = []
-    longest = max(parts, key=lambda where: len(parts[where]))
-    for where in sorted(parts, key=lambda where: where != longest):
-        what = {f"{size_text(p)} (`{p['family']}`)" for p in parts[where]}
-        whole = {size_text(p) for p in parts[where]}
-        others = {size_text(p) for key, part in parts.items() if key != where for p in part}
-        whole -= others
-        what = sorted(whole) + sorted(w for w in what if w.split(" (")[0] not in whole)
-        then = "" if where == longest else f" Rows of this run: {', '.join(what)}."
-        lines += [where + then]
-        lines += ["", *versions(results["labels"], parts[where]), ""]
-    return lines
-
-
-def versions(labels: dict[str, str], problems: list[dict[str, Any]]) -> list[str]:
-    """One line per solver: what ran."""
-    found: dict[str, str] = {}
-    for problem in problems:
-        for run in problem["runs"]:
-            if "version" in run:
-                found[run["solver"]] = run["version"]
-    return [f"- {labels[name]}: {text}" for name, text in found.items()]
-
-
-def page(results: dict[str, Any], sections: list[str], figures: list[str]) -> str:
-    """The whole page.
-
-    Parameters
-    ----------
-    results
-        Contents of the results file.
-    sections
-        Lines of what follows the families.
-    figures
-        File names of the plots, relative to the page.
-    """
-    problems = results["problems"]
-    repeats = min(p["repeats"] for p in problems)
-    budgets = sorted({p["budget"] for p in problems})
-    budget = " to ".join(f"{b:.0f}" for b in dict.fromkeys((budgets[0], budgets[-1])))
-    families = dict.fromkeys(p["family"] for p in results["problems"])
-    lines = [
-        "# Benchmark of `mixsolve`",
-        "",
-        *sessions(results),
-        "Each solver runs in a process of its own, one after the other, in float64, with its own "
-        f"defaults and all cores. Times are medians of at least {repeats} warm calls, fewer where "
-        f"they would take more than a limit together, {budget} s, and up to fifty of the short "
-        "ones; a call that takes longer than the limit is ended. The number after a time is the "
-        "optimality gap log maxⱼ Σᵢ ωᵢ aᵢⱼ/uᵢ of the solution, which bounds the loss in the mean "
-        "log-likelihood; it is computed by one function, in float64, on the original matrix, and "
-        f"the worst of all calls counts. A solution with a gap above {WRONG:.0e} is wrong, and has "
-        "no time; it is `not solved` where the solver said so itself. EM stops after "
-        f"{problems[0]['em_steps']} steps. `–`: not tried.",
-        "",
-        "The commands, from the root of the repository:",
-        "",
-        "```bash",
-        "python benchmarks/peers/setup.py ENVS",
-        "python benchmarks/mixsolve.py --envs ENVS --output benchmarks/results/mixsolve.json",
-        "python benchmarks/batch.py benchmarks/results/batch.json",
-        "python benchmarks/float32.py benchmarks/results/float32.json",
-        "python benchmarks/render.py",
-        "```",
-        "",
-        "## How many times faster",
-        "",
-        "Warm time of the fastest peer that is right (r: R, cpp: mixsqpx 0.1.4, rust: mixsqpx "
-        "0.2.3a1, clarabel) over ours. `>`: no peer ended within the limit.",
-        "",
-        *summary(problems),
-        "",
-        "Where peers ended, it is ten and more from 5 000 units on. At 2 000 × 75 a solve takes a "
-        "few milliseconds and depends most on what else the machine does: single calls vary by a "
-        "factor of two. Narrow kernels, about half of whose components are "
-        "positive, gain least from 400 components: what remains is the Hessian, n·K² "
-        "multiplications that every second-order method pays, though not at every step, and "
-        "quadratic programs of hundreds of variables, which need tens of pivots.",
-        "",
-        *[f"![Time of a warm call]({name})\n" for name in figures],
-    ]
-    for family in families:
-        lines += family_section(family, results)
-    return "\n".join(lines + sections).rstrip() + "\n"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Tables and plots from the results.")
-    here = Path(__file__).resolve().parent
-    docs = here.parent / "docs" / "pages"
-    parser.add_argument("--results", type=Path, default=here / "results", help="what to read")
-    parser.add_argument("--docs", type=Path, default=docs, help="where the page goes")
-    parser.add_argument("--no-plots", action="store_true", help="do without matplotlib")
-    args = parser.parse_args()
-    results = json.loads((args.results / "mixsolve.json").read_text())
-    sections: list[str] = []
-    for name, section in (("batch", batch_section), ("float32", float32_section)):
-        path = args.results / f"{name}.json"
-        if path.exists():
-            sections += section(json.loads(path.read_text()))
-    figures: list[str] = []
-    if not args.no_plots:
-        from plots import draw
-
-        for axis in ("n", "m"):
-            figure = args.docs / f"{NAME}-{axis}.svg"
-            if draw(results, axis, figure):
-                figures.append(figure.name)
-    (args.docs / f"{NAME}.md").write_text(page(results, sections, figures), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def main(arguments: list[str]) -> None:
+    """Write pages."""
+    parser = argparse.ArgumentParser("python -m benchmarks render", description=__doc__)
+    parser.add_argument("page", nargs="*", help=f"{', '.join(RENDERED)}; by default all")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="directory to read from")
+    parser.add_argument("--pages", type=Path, default=PAGES, help="directory of the site")
+    args = parser.parse_args(arguments)
+    if unknown := set(args.page) - set(RENDERED):
+        parser.error(f"there is no page {', '.join(sorted(unknown))}")
+    there = [name for name in RENDERED if (args.results / f"{name}.json").exists()]
+    for name in args.page or there:
+        module, file = RENDERED[name]
+        path = args.pages / file
+        # One page has more than a benchmark, and is given to the function that renews its table.
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        page = importlib.import_module(f".{module}", __package__).page(args.results, before)
+        path.write_text(page, encoding="utf-8")
+        print(path)

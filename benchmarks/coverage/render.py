@@ -1,40 +1,16 @@
-"""The page and the figure of the simulation of coverage.
-
-    python -m benchmarks.coverage.render [--results FILE] [--docs DIR]
-
-writes `benchmarks-coverage.md` and `benchmarks-coverage.svg`. Needs matplotlib.
-"""
+"""The page of the simulation of coverage, from `coverage.json`."""
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from ..shared.markdown import commands, run_text, table, thousands
+from ..shared.results import read
 from .designs import cells as designs
 from .estimators import METHODS, RESAMPLED
 
 SHOWN = (*METHODS, *RESAMPLED)
-COLOURS = {
-    "orthogonal": ("#0072b2", "o"),
-    "profile, hessian": ("#d55e00", "s"),
-    "profile, robust": ("#e69f00", "^"),
-    "normal": ("#999999", "D"),
-}
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """A table in Markdown: the first column to the left, the others to the right."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
-
-
-def thousands(number: int) -> str:
-    """With a space."""
-    return f"{number:,}".replace(",", " ")
 
 
 def percent(shares: list[float | None]) -> str:
@@ -88,55 +64,24 @@ def details(cell: dict[str, Any]) -> list[str]:
     return [title, "", f"Parameters: {names}.", "", *table(head, rows), ""]
 
 
-def draw(cells: list[dict[str, Any]], path: Path) -> None:
-    """Coverage of every parameter of every design, a row a design."""
-    figure = Figure(figsize=(8, 0.34 * len(cells) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    axes.axvspan(93, 97, color="0.9", lw=0)
-    for row, cell in enumerate(reversed(cells)):
-        for shift, (name, (colour, marker)) in zip(
-            (0.24, 0.08, -0.08, -0.24), COLOURS.items(), strict=True
-        ):
-            covers = [100 * x for x in cell["methods"][name]["coverage"]]
-            label = name if row == 0 else None
-            axes.plot(
-                covers, [row + shift] * len(covers), marker, color=colour, ms=3.5, label=label
-            )
-    labels = [f"{cell['name']}, {thousands(cell['n'])}" for cell in reversed(cells)]
-    axes.set_yticks(range(len(cells)), labels)
-    axes.set(xlabel="Coverage of 95% intervals, per cent; a mark a parameter", xlim=(None, 101))
-    axes.grid(True, axis="x", alpha=0.3)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    figure.savefig(path, metadata={"Date": None})
-
-
-def main() -> None:
-    """Write the page."""
-    parser = argparse.ArgumentParser(description="The page of the simulation of coverage.")
-    here = Path(__file__).resolve().parents[1]
-    parser.add_argument("--results", type=Path, default=here / "results" / "coverage.json")
-    parser.add_argument("--docs", type=Path, default=here.parent / "docs" / "pages")
-    args = parser.parse_args()
-    found = json.loads(args.results.read_text())
+def page(results: Path, before: str) -> str:
+    """The whole page."""
+    del before
+    found = read(results / "coverage.json")
     cells = sorted(found["cells"], key=lambda cell: (cell["name"], cell["n"]))
     most = max(method["samples"] for cell in cells for method in cell["methods"].values())
     error = 100 * (0.95 * 0.05 / most) ** 0.5
     lines = [
         "# Simulation of coverage",
         "",
-        f"Run on {found['date']}, at commit `{found['machine']['commit']}`. The commands, from the "
-        "root of the repository:",
+        run_text(found),
         "",
-        "```bash",
-        f"python -m benchmarks.coverage --samples {most} --resampled 0",
-        "python -m benchmarks.coverage.render",
-        "```",
-        "",
+        *commands(f"coverage --samples {most} --resampled 0", "render coverage"),
         "The designs are those of `benchmarks/coverage/designs.py`. Every search starts where a "
         "user would: loadings of one, everything else at zero. No sample is left out: one without "
         "an estimate or an interval counts as not covered. With "
         f"{most} samples a coverage of 95% is known to ± {error:.1f} points. Of the "
-        f"{len(designs())} designs {len(cells)} are shown; the command goes on with the others.",
+        f"{len(designs())} designs {len(cells)} are shown.",
         "",
         "- **orthogonal**: `spmlex.fit_orthogonal` with its defaults. **profile**: `spmlex.fit` "
         "and its standard errors. **normal**: maximum likelihood with a normal latent variable. "
@@ -148,7 +93,7 @@ def main() -> None:
         "outliers do not move; the bound is the semiparametric efficiency bound, and all are of "
         "the parameters in their order.",
         "",
-        "![Coverage by design and method](benchmarks-coverage.svg)",
+        "![Coverage by design and method](coverage.svg)",
         "",
         "## Lowest coverage of the parameters, per cent",
         "",
@@ -159,10 +104,4 @@ def main() -> None:
     ]
     for cell in cells:
         lines += details(cell)
-    draw(cells, args.docs / "benchmarks-coverage.svg")
-    page = "\n".join(lines).rstrip() + "\n"
-    (args.docs / "benchmarks-coverage.md").write_text(page, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    return "\n".join(lines).rstrip() + "\n"

@@ -26,7 +26,7 @@ LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 def lclk(params: dict[str, jax.Array], data: jax.Array, supp: jax.Array) -> jax.Array:
-    """The model of `benchmarks/models.py`, without equinox."""
+    """The model of `benchmarks/fit/models.py`, without equinox."""
     squares = jnp.zeros(())
     for t, loading in enumerate((1.0, *params["coef"])):
         z = (data[:, t][:, None] - loading * supp[None, :]) * jnp.exp(-params["log_std"][t])

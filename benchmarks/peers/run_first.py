@@ -3,8 +3,8 @@
     python run_first.py TASK WHO DATA
 
 It has imported JAX, which no solver can do without, and read its data when its clock starts; the
-solver's own import is part of its time. Prints one line of JSON. The packages are those that
-PYTHONPATH leads to.
+solver's own import is part of its time. Prints one line of JSON. The packages, and `benchmarks`,
+are those that PYTHONPATH leads to.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def estimate(who: str, data: Path) -> dict[str, Any]:
     import spmlex
 
     import equinox as eqx  # isort: skip
-    import models  # isort: skip
+    from benchmarks.fit import models  # isort: skip
 
     model = models.Factor(arrays["coef"], arrays["log_std"])
     result = spmlex.fit(model, arrays["data"], arrays["supp"], progress=False)

@@ -139,3 +139,25 @@ def test_environment(name, double, devices, tmp_path):
     assert out.get("changed", []) == []
     assert out.get("finite", True) is True
     assert out.get("refused", True) is True
+
+
+def test_what_is_public():
+    import mixsqpx
+
+    assert sorted(mixsqpx.__all__) == [
+        "AbstractMixSolver",
+        "EM",
+        "MixSQP",
+        "MixSolution",
+        "RESULTS",
+        "datasets",
+        "hessian",
+        "implicit",
+        "mixsolve",
+        "numerics",
+        "objective",
+        "optimality_gap",
+        "posterior",
+        "raise_on_failure",
+    ]
+    assert mixsqpx.numerics.__all__ == ["normalise_weights", "product"]

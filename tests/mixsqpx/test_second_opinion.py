@@ -1,6 +1,6 @@
 """Against Clarabel, an interior-point solver for exponential cones, on small random problems.
 
-More of them, and larger ones, are in benchmarks/second_opinion.py.
+More of them, and larger ones, are in benchmarks/reliability/second_opinion.py.
 """
 
 import clarabel

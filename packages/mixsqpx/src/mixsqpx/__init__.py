@@ -2,6 +2,7 @@
 
 from . import datasets as datasets
 from . import implicit as implicit
+from . import numerics as numerics
 from ._em import EM as EM
 from ._functions import hessian as hessian
 from ._functions import objective as objective
@@ -9,10 +10,10 @@ from ._functions import optimality_gap as optimality_gap
 from ._functions import posterior as posterior
 from ._mixsolve import mixsolve as mixsolve
 from ._mixsqp import MixSQP as MixSQP
+from ._raise import raise_on_failure as raise_on_failure
 from ._solution import RESULTS as RESULTS
 from ._solution import MixSolution as MixSolution
 from ._solver import AbstractMixSolver as AbstractMixSolver
-from ._throw import raise_on_failure as raise_on_failure
 
 __all__ = [
     "EM",
@@ -24,6 +25,7 @@ __all__ = [
     "hessian",
     "implicit",
     "mixsolve",
+    "numerics",
     "objective",
     "optimality_gap",
     "posterior",

@@ -1,6 +1,5 @@
 """The EM algorithm, for comparison and for starts."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -25,6 +24,14 @@ class EM(AbstractMixSolver):
     gap_tol : float or None
         See `AbstractMixSolver`; here 1e-4 by default, which takes thousands of steps. What it
         stands for as None may take more than the 100 000 that are the limit by default.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, mixsqpx
+    >>> log_lik = jnp.log(jnp.array([[1.0, 0.4], [0.2, 1.0], [1.0, 0.5]]))
+    >>> solution = mixsqpx.mixsolve(log_lik, solver=mixsqpx.EM())
+    >>> bool(solution.gap <= 1e-4)
+    True
     """
 
     gap_tol: float | None = eqx.field(default=1e-4, static=True, converter=as_python)
@@ -45,13 +52,12 @@ class EM(AbstractMixSolver):
 
     def first_point(
         self,
-        likelihoods: Callable[[np.ndarray, int], np.ndarray],
-        weights: Float[np.ndarray, " n"],
-        num_components: int,
+        log_lik: Float[np.ndarray, "n m"],
+        weights: Float[np.ndarray, " n"] | None,
     ) -> Float[np.ndarray, " m"]:
         """Equal proportions."""
-        del likelihoods
-        return np.full(num_components, 1 / num_components, weights.dtype)
+        del weights
+        return np.full(log_lik.shape[1], 1 / log_lik.shape[1])
 
     def no_model(
         self, num_units: int, num_components: int, dtype: DTypeLike, rung: int | None = None

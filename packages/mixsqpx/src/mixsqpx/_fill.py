@@ -1,11 +1,10 @@
 """A problem of known numbers in the shape in which it is solved, and what is wrong with it."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from ._problem import FAULTS, exponentiate
 from ._programs import Programs
@@ -13,76 +12,73 @@ from ._shapes import padded, padded_by_component, padded_shape
 from ._solution import RESULTS
 
 _exponentiate = Programs(exponentiate)
-_exp_of_difference = Programs(lambda log_lik, row_max: jnp.exp(log_lik - row_max[None, :]))
 
 
 class Filled(NamedTuple):
-    """Likelihoods, row maxima and weights in the shape in which a problem is solved.
+    """A matrix in the shape in which a problem is solved, its rows the components.
 
-    `faults` are those of each unit, `n` and `m` the numbers of units and components of the problem,
-    `source` what `lik` is the exponential of, which may still be on its way.
+    `matrix` holds the likelihoods as a `MixProblem` has them, or, if `is_log`, log-likelihoods, of
+    which `row_max` is still to be subtracted. `faults` are those of each unit, None if there are
+    none; `n` and `m` are the numbers of units and components of the problem.
     """
 
-    lik: Array
-    row_max: np.ndarray
-    faults: np.ndarray
-    weights: np.ndarray
+    matrix: Array | np.ndarray
+    is_log: bool
+    row_max: Array | np.ndarray
+    faults: np.ndarray | None
     n: int
     m: int
-    source: np.ndarray | None
-
-    def likelihoods(self, members: np.ndarray, stride: int) -> np.ndarray:
-        """Some components of every so manyth unit."""
-        units = slice(0, self.n, stride)
-        if self.source is None:
-            return np.asarray(self.lik)[members, units]
-        return np.exp(self.source[members, units] - self.row_max[units])
 
 
-def fill(log_lik: Any, weights: np.ndarray | None) -> Filled | None:
-    """Likelihoods in a shape. Units and components beyond those of the matrix have none."""
+def fill(log_lik: Any) -> Filled:
+    """A matrix in its shape. Further units have no weight, further components no likelihood."""
     n, m = log_lik.shape
-    shape, source = padded_shape(n, m), None
-    key = (shape or (n, m), log_lik.dtype)
+    shape = padded_shape(n, m)
     if shape is None:
-        lik, row_max, faults = _exponentiate(key, log_lik)
-    else:
-        source = padded_by_component(np.asarray(log_lik), shape)
-        row_max = np.max(source, axis=0)  # NaN where there is one
-        usable = np.isfinite(row_max)
+        matrix, row_max, each = _exponentiate((n, m, log_lik.dtype), log_lik)
+        each = np.asarray(each)
+        return Filled(matrix, False, row_max, each if each.any() else None, n, m)
+    matrix, faults = padded_by_component(np.asarray(log_lik), shape), None
+    row_max = np.max(matrix, axis=0)  # NaN where there is one
+    usable = np.isfinite(row_max)
+    if not usable.all():
         faults = np.where(usable, 0, np.where(row_max == -np.inf, 1, 2))
-        if not usable.all():
-            source[:, ~usable] = 0.0
-            row_max = np.where(usable, row_max, 0.0)
-        lik = _exp_of_difference(key, source, row_max)
-    if isinstance(lik, Tracer):
-        return None
-    if weights is None:
-        weights = np.ones(n, lik.dtype)
-    else:
-        # XLA takes numbers below the normal range for zeros.
-        weights = np.where(np.abs(weights) < np.finfo(weights.dtype).tiny, 0.0, weights)
-    return Filled(lik, np.asarray(row_max), np.asarray(faults), weights, n, m, source)
+        matrix[:, ~usable] = 0.0
+        row_max = np.where(usable, row_max, 0.0)
+    return Filled(matrix, True, row_max, faults, n, m)
 
 
-def find_fault(filled: Filled, is_weighted: bool) -> tuple[RESULTS | None, int]:
+def find_fault(filled: Filled, weights: np.ndarray | None) -> tuple[RESULTS | None, int]:
     """What is wrong with the data, if anything, and with which unit, as `build_problem` says it."""
-    faults, weights = filled.faults[: filled.n], filled.weights
-    if is_weighted:
-        faults = np.where(weights != 0, faults, 0)
-        faults = np.where((weights >= 0) & (weights < np.inf), faults, len(FAULTS) - 1)
-    unit = int(np.argmax(faults))
-    if faults[unit] > 0:
-        return FAULTS[faults[unit]], unit
-    return (None if weights.any() else RESULTS.zero_weights), -1
+    faults = filled.faults
+    if weights is not None:
+        each = np.zeros(1, int) if faults is None else faults[: filled.n]
+        each = np.where(weights != 0, each, 0)
+        faults = np.where((weights >= 0) & (weights < np.inf), each, len(FAULTS) - 1)
+    if faults is not None:
+        unit = int(np.argmax(faults[: filled.n]))
+        if faults[unit] > 0:
+            return FAULTS[faults[unit]], unit
+    return (None if weights is None or weights.any() else RESULTS.zero_weights), -1
 
 
-def normalise(filled: Filled) -> Filled:
-    """Weights that sum to one: equal ones if all are zero."""
-    weights = filled.weights
+def without_tiny(weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Weights as XLA sees them: it takes numbers below the normal range for zeros."""
+    return np.where(np.abs(weights) < np.finfo(weights.dtype).tiny, 0.0, weights)
+
+
+def normalised(weights: Float[np.ndarray, " n"], size: int) -> Float[np.ndarray, " {size}"]:
+    """Weights that sum to one, equal ones if all are zero, and zeros after them."""
     if not weights.any():
-        weights = np.ones_like(weights)
+        return equal(weights.size, size, weights.dtype)
     # The sum of weights near the end of the range would be infinite.
     weights = weights / np.max(weights)
-    weights = weights / np.sum(weights)
-    return filled._replace(weights=padded(weights, filled.lik.shape[1]))
+    return padded(weights / np.sum(weights), size)
+
+
+@lru_cache(maxsize=16)
+def equal(n: int, size: int, dtype: np.dtype) -> Float[np.ndarray, " {size}"]:
+    """The weights of most problems."""
+    weights = padded(np.full(n, 1 / n, dtype), size)
+    weights.flags.writeable = False
+    return weights

@@ -62,6 +62,13 @@ def objective(
     Float[Array, ""]
         f(p), in nats per unit weight; +inf if a unit has zero likelihood under p. The
         log-likelihood of n units without weights is -n f(p).
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, mixsqpx
+    >>> log_lik = jnp.log(jnp.array([[1.0, 0.4], [0.2, 1.0], [1.0, 0.5]]))
+    >>> print(f"{mixsqpx.objective(log_lik, jnp.array([0.5, 0.5])):.4f}")
+    0.3851
     """
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
     omega = normalise_weights(weights, log_lik.shape[0], log_lik.dtype)
@@ -109,6 +116,13 @@ def optimality_gap(
         matter: for entries of -1e-7 and above zero is taken, and p is divided by its sum, if that
         is off one by 3e-4 at most; the bound is that of the p so obtained. NaN for any other p that
         is not on the simplex.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, mixsqpx
+    >>> log_lik = jnp.log(jnp.array([[1.0, 0.4], [0.2, 1.0], [1.0, 0.5]]))
+    >>> print(f"{mixsqpx.optimality_gap(log_lik, jnp.array([0.5, 0.5])):.4f}")
+    0.0313
     """
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
     on_simplex = jnp.all(probs >= -_LOST) & (jnp.abs(jnp.sum(probs) - 1) <= _LOST**0.5)
@@ -139,6 +153,14 @@ def hessian(
     -------
     Float[Array, "m m"]
         Positive semi-definite.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, mixsqpx
+    >>> log_lik = jnp.log(jnp.array([[1.0, 0.4], [0.2, 1.0], [1.0, 0.5]]))
+    >>> print(mixsqpx.hessian(log_lik, jnp.array([0.5, 0.5])).round(2))
+    [[1.31 0.75]
+     [0.75 1.18]]
     """
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
     omega, ratios = _ratios(log_lik, probs, weights)
@@ -161,6 +183,15 @@ def posterior(
     -------
     Float[Array, "n m"]
         Rows sum to one; those of units whose data are unusable are NaN.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, mixsqpx
+    >>> log_lik = jnp.log(jnp.array([[1.0, 0.4], [0.2, 1.0], [1.0, 0.5]]))
+    >>> print(mixsqpx.posterior(log_lik, jnp.array([0.5, 0.5])).round(2))
+    [[0.71 0.29]
+     [0.17 0.83]
+     [0.67 0.33]]
     """
     log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
     usable = is_usable(log_lik, probs)[:, None]

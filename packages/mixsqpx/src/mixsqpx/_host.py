@@ -1,12 +1,14 @@
 """Solves of known numbers, driven from the host: compiled is what the problem needs, once a shape.
 
-Smaller problems are padded to one of few shapes. A program fills the shape, one solves it with
-steps of one size, and another size is compiled where the problem asks for it.
+Smaller problems are padded to one of few shapes. A program takes exponentials there and solves with
+steps of one size, and another size is compiled where the problem asks for it. Numbers cross between
+host and device as rarely as can be: on small problems that takes longer than a step.
 """
 
+import math
 from dataclasses import fields, replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +16,11 @@ import numpy as np
 from jax.dtypes import canonicalize_dtype
 from jaxtyping import Array, Float, Int, PyTree
 
-from ._fill import Filled, fill, find_fault, normalise
+from ._fill import Filled, equal, fill, find_fault, normalised, without_tiny
+from ._inputs import put
 from ._ladder import smallest_rung
 from ._problem import MixProblem
-from ._programs import Programs
+from ._programs import BeingTraced, Programs
 from ._shapes import padded
 from ._solution import RESULTS, MixSolution
 from ._solver import PATIENCE, AbstractMixSolver, MixState, first_state, phase
@@ -29,21 +32,40 @@ INIT_TOL = float(np.finfo(np.float32).eps) ** 0.5
 _MORE = 4
 
 
+class _Ending(NamedTuple):
+    """What is known after some steps: the fields of the state; the same problem; where to go on.
+
+    `needed` is the index of the size that the next step needs, -1 at the end.
+    """
+
+    state: dict[str, Array]
+    model: PyTree
+    lik: Array | None
+    objective: Array
+    gap: Array
+    needed: Array
+
+
 def _run_phase(
-    lik: Float[Array, "m n"],
+    matrix: Float[Array, "m n"],
+    row_max: Float[Array, " n"],
     weights: Float[Array, " n"],
     start: Float[Array, " m"] | dict[str, Any],
     model: PyTree,
     gap_tol: Float[Array, ""],
     max_steps: Int[Array, ""],
+    *,
+    is_log: bool,
     solver: AbstractMixSolver,
     rung: int,
-) -> tuple[dict[str, Any], PyTree, Int[Array, ""]]:
+) -> _Ending:
     """Steps of one size, from the last state or from a point, perhaps with a model of another.
 
-    A state is passed by its fields: a dictionary takes less time than a module.
+    A state is passed by its fields: a dictionary takes less time than a module. Likelihoods are
+    handed back where they are not what was given.
     """
-    m, n = lik.shape
+    m, n = matrix.shape
+    lik = jnp.exp(matrix - row_max[None, :]) if is_log else matrix
     if model is None:
         model = solver.no_model(n, m, lik.dtype, rung)
     if isinstance(start, dict):
@@ -52,18 +74,22 @@ def _run_phase(
         # The likelihoods of a mixture that is not known are any vector: ones would have to be made.
         state = first_state(n, m, lik.dtype, 1, model)
         state = replace(state, probs=start, mix_lik=weights)
-    problem = MixProblem(lik, weights, weights)  # the row maxima do not matter to a step
+    problem = MixProblem(lik, row_max, weights)
     state, needed = phase(solver, problem, state, gap_tol, max_steps, rung)
     values = {each.name: getattr(state, each.name) for each in fields(state)}
-    return values, values.pop("model"), needed
+    return _Ending(
+        model=values.pop("model"),
+        state=values,
+        lik=lik if is_log else None,
+        objective=problem.objective(state.mix_lik),
+        gap=state.gap,
+        needed=needed,
+    )
 
 
-_phase = Programs(_run_phase, static=("solver", "rung"))
-# Adding nothing, since JAX hands back as it is what a program hands back as it was.
-_put = Programs(lambda *arrays: tuple(jnp.asarray(x) + 0 for x in arrays))
+_phase = Programs(_run_phase)
 
 
-@np.errstate(all="ignore")
 def solve_on_host(
     log_lik: Float[Array, "n m"],
     weights: Float[Array, " n"] | None,
@@ -72,23 +98,39 @@ def solve_on_host(
     max_steps: int,
 ) -> MixSolution | None:
     """Solve for known numbers on one device; None inside of a function that is being traced."""
-    filled = fill(log_lik, None if weights is None else np.asarray(weights))
-    if filled is None:
+    try:
+        return _solve(log_lik, weights, init, solver, max_steps)
+    except BeingTraced:
         return None
-    fault, unit = find_fault(filled, weights is not None)
+
+
+@np.errstate(all="ignore")
+def _solve(
+    log_lik: Float[Array, "n m"],
+    weights: Float[Array, " n"] | None,
+    init: Float[Array, " m"] | None,
+    solver: AbstractMixSolver,
+    max_steps: int,
+) -> MixSolution:
+    dtype = log_lik.dtype
+    gap_tol = _gap_tol(solver, dtype)
+    omega = None if weights is None else without_tiny(np.asarray(weights))
+    filled = fill(log_lik)
+    fault, unit = find_fault(filled, omega)
     start = None if init is None else np.asarray(init)
     if start is not None:
         feasible = np.all(start >= 0) and abs(np.sum(start) - 1) <= INIT_TOL
         fault = fault if feasible or fault is not None else RESULTS.infeasible_init
     if fault is not None:
-        return _failed(filled, fault, unit)
-    filled = normalise(filled)
-    gap_tol = _gap_tol(solver, log_lik.dtype)
+        return _failed(filled.m, dtype, fault, unit)
+    model = None
     if start is None:
-        state = _solve_from_start(log_lik, filled, solver, gap_tol, max_steps)
+        start, model = _find_start(np.asarray(log_lik), omega, solver)
     else:
-        state, _ = _climb(filled, start / np.sum(start), solver, gap_tol, max_steps)
-    return _solution(filled, state, gap_tol)
+        start = start / np.sum(start)
+    limits = _limits(gap_tol, max_steps, dtype)
+    ending = _climb(filled, _weights(omega, filled), start, solver, limits, model)
+    return _solution(ending, filled.m, gap_tol)
 
 
 def lives_where_programs_run(*arrays: Array | None) -> bool:
@@ -99,60 +141,78 @@ def lives_where_programs_run(*arrays: Array | None) -> bool:
     return all(array is None or array.devices() == default for array in arrays)
 
 
-def _solve_from_start(
-    log_lik: Array, filled: Filled, solver: AbstractMixSolver, gap_tol: float, max_steps: int
-) -> dict[str, Any]:
-    """From the solver's own point, or from the optimum of a subsample of the rows."""
-    parts = [filled]
-    if solver.starts_anywhere:
-        for level in range(num_levels(filled.n)):
-            stride = COARSENING ** (level + 1)
-            rows = np.asarray(log_lik)[::stride]
-            part: Any = fill(rows, filled.weights[: filled.n : stride])
-            parts.append(normalise(part))
-    coarsest = parts[-1]
-    m = coarsest.m
-    weights = coarsest.weights[: coarsest.n]
-    start = type(solver).first_point(solver, coarsest.likelihoods, weights, m)
-    model = None
-    for part in parts[:0:-1]:
-        state, model = _climb(part, start, solver, COARSE_GAP, COARSE_STEPS, model)
-        start = np.asarray(state["probs"])[:m]
-    return _climb(filled, start, solver, gap_tol, max_steps, model)[0]
+def _find_start(
+    log_lik: Float[np.ndarray, "n m"],
+    weights: Float[np.ndarray, " n"] | None,
+    solver: AbstractMixSolver,
+) -> tuple[np.ndarray, PyTree]:
+    """The solver's own point, or the optimum of a subsample of the rows and its last model."""
+    n, m = log_lik.shape
+    parts = [(log_lik, weights)]
+    for level in range(num_levels(n) if solver.starts_anywhere else 0):
+        rows = slice(None, None, COARSENING ** (level + 1))
+        parts.append((log_lik[rows], None if weights is None else weights[rows]))
+    coarsest, omega = parts[-1]
+    if omega is not None:
+        omega = normalised(omega, omega.size)
+    start, model = type(solver).first_point(solver, coarsest, omega), None
+    for part, omega in parts[:0:-1]:
+        filled = fill(part)
+        limits = _limits(COARSE_GAP, COARSE_STEPS, log_lik.dtype)
+        ending = _climb(filled, _weights(omega, filled), start, solver, limits, model)
+        start, model = np.asarray(ending.state["probs"])[:m], ending.model
+    return start, model
+
+
+def _weights(weights: Float[np.ndarray, " n"] | None, filled: Filled) -> np.ndarray:
+    """Weights that sum to one, in the shape of a problem."""
+    size = filled.matrix.shape[1]
+    if weights is None:
+        return equal(filled.n, size, filled.matrix.dtype)
+    return normalised(weights, size)
 
 
 def _climb(
     filled: Filled,
+    weights: np.ndarray,
     start: np.ndarray,
     solver: AbstractMixSolver,
-    gap_tol: float,
-    max_steps: int,
-    model: PyTree = None,
-) -> tuple[dict[str, Any], PyTree]:
+    limits: tuple[Array, ...],
+    model: PyTree,
+) -> _Ending:
     """Steps of one size after another, from a start and perhaps the model of another problem."""
-    m, n = filled.lik.shape
-    dtype = filled.lik.dtype
+    m, n = filled.matrix.shape
+    dtype = filled.matrix.dtype
     solver, sizes = _plan(solver, n, m)
     rung = smallest_rung(int(np.count_nonzero(start)) + _MORE, sizes)
     if model is not None:
         none = jax.eval_shape(partial(solver.no_model, n, m, dtype, rung))
         is_alike = jax.tree.map(np.shape, model) == jax.tree.map(np.shape, none)
         model = model if is_alike else None
-    limits = (np.asarray(gap_tol, dtype), np.asarray(max_steps, canonicalize_dtype(int)))
-    state: Any = padded(start, m)
-    kept = None
-    while rung >= 0:
-        key = (n, m, dtype, solver, rung, isinstance(state, dict), model is None)
-        data = (filled.lik, filled.weights, state, model)
-        state, kept, needed = _phase(key, *data, *limits, solver=solver, rung=rung)
-        rung, model = int(needed), None
-    return state, kept
+    matrix, is_log = filled.matrix, filled.is_log
+    state: Any = padded(start.astype(dtype), m)
+    while True:
+        key = (n, m, dtype, solver, rung, is_log, isinstance(state, dict), model is None)
+        data = (matrix, filled.row_max, weights, state, model)
+        ending = _phase(key, *data, *limits, is_log=is_log, solver=solver, rung=rung)
+        rung = int(ending.needed)
+        if rung < 0:
+            return ending
+        if is_log:
+            matrix, is_log = ending.lik, False
+        state, model = ending.state, None
 
 
 # Kept, since every look at a method of an equinox module makes a new module.
 @lru_cache(maxsize=64)
 def _gap_tol(solver: AbstractMixSolver, dtype: np.dtype) -> float:
     return solver.resolve_gap_tol(dtype)
+
+
+@lru_cache(maxsize=64)
+def _limits(gap_tol: float, max_steps: int, dtype: np.dtype) -> tuple[Array, Array]:
+    """Limits of a solve, on the device, as those of the next solve are."""
+    return put(np.asarray(gap_tol, dtype)), _integer(max_steps)
 
 
 @lru_cache(maxsize=256)
@@ -162,44 +222,46 @@ def _plan(solver: AbstractMixSolver, n: int, m: int) -> tuple[AbstractMixSolver,
     return same, solver.sizes(n, m)
 
 
-def _solution(filled: Filled, state: dict[str, Any], gap_tol: float) -> MixSolution:
-    terms = np.log(np.asarray(state["mix_lik"])) + filled.row_max
-    gap = np.log1p(np.maximum(np.asarray(state["violation"]), 0))
+def _solution(ending: _Ending, m: int, gap_tol: float) -> MixSolution:
+    state, gap = ending.state, float(ending.gap)
     if gap <= gap_tol:
         result = RESULTS.successful
-    elif not np.isfinite(gap):
+    elif not math.isfinite(gap):
         result = RESULTS.nonfinite
     elif int(state["num_stalled"]) < PATIENCE:
         result = RESULTS.mix_max_steps_reached
     else:
         result = RESULTS.precision_exhausted
-    probs, gradient = (np.asarray(state[name])[: filled.m] for name in ("probs", "gradient"))
-    objective = -np.sum(filled.weights * terms)
-    counts = (max(int(state["num_steps"]), 0), int(state["num_active"]), -1)
-    # NumPy 1 takes a single number in single precision beside one of Python's for double.
-    objective, gap = (np.asarray(x, probs.dtype) for x in (objective, gap))
-    return _assemble(probs, objective, gap, gradient, result, counts)
+    probs, gradient = (_without_padding(state[name], m) for name in ("probs", "gradient"))
+    stats = [state["num_active"], state["num_steps"], _integer(-1)]
+    leaves = [probs, ending.objective, ending.gap, gradient, *jax.tree.leaves(result), *stats]
+    # By way of its class it would take as long as some steps.
+    return jax.tree.unflatten(_structure(), leaves)
 
 
-def _failed(filled: Filled, result: RESULTS, unit: int) -> MixSolution:
+@lru_cache(maxsize=1)
+def _structure() -> Any:
+    """That of every solution."""
+    return jax.tree.structure(_failed(1, np.dtype(np.float32), RESULTS.successful, -1))
+
+
+def _without_padding(values: Array, m: int) -> Array:
+    """The first entries, by way of the host: a program that cuts is another for every number."""
+    if values.size == m:
+        return values
+    some = np.asarray(values)[:m]
+    # Of the ways to a device that need no program the fastest.
+    return jax.make_array_from_callback((m,), values.sharding, lambda _: some)
+
+
+def _failed(m: int, dtype: np.dtype, result: RESULTS, unit: int) -> MixSolution:
     """There is no solution."""
-    nan = np.full(filled.m, np.nan, filled.lik.dtype)
-    return _assemble(nan, nan[0], nan[0], nan, result, (0, 0, unit))
+    each, nan = (put(np.full(shape, np.nan, dtype)) for shape in ((m,), ()))
+    counts = {"num_steps": _integer(0), "num_active": _integer(0), "unit": _integer(unit)}
+    return MixSolution(each, nan, nan, each, result, counts)
 
 
-def _assemble(
-    probs: Any, objective: Any, gap: Any, gradient: Any, result: RESULTS, counts: tuple[int, ...]
-) -> MixSolution:
-    """A solution of numbers of NumPy."""
-    # A program that does nothing puts numbers on the device faster; it is one for all shapes.
-    objective, gap = _put(objective.dtype, objective, gap)
-    probs, gradient = jax.device_put((probs, gradient))
-    names = ("num_steps", "num_active", "unit")
-    stats: Any = {name: _integer(each) for name, each in zip(names, counts, strict=True)}
-    return MixSolution(probs, objective, gap, gradient, result, stats)
-
-
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _integer(number: int) -> Array:
     """The same small numbers come up again and again, and to put one on a device takes time."""
-    return jax.device_put(np.asarray(number, canonicalize_dtype(int)))
+    return put(np.asarray(number, canonicalize_dtype(int)))

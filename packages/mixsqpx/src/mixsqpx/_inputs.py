@@ -2,15 +2,21 @@
 
 from typing import Any
 
+import jax
 import jax.core
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
+
+_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
 
 def _as_float_array(value: Any, name: str) -> Array:
     """Array of a floating dtype of at least 32 bits; integers and half precision are promoted."""
+    if _is_on_device(value) and value.dtype in _DTYPES:
+        return value  # the look at it would take as long as a step on a small problem
     try:
-        array = jnp.asarray(value)
+        array = put(value) if isinstance(value, np.ndarray) else jnp.asarray(value)
     except (TypeError, ValueError) as error:
         raise TypeError(f"`{name}` cannot be made into a JAX array: {error}") from error
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
@@ -18,6 +24,17 @@ def _as_float_array(value: Any, name: str) -> Array:
     if not jnp.issubdtype(array.dtype, jnp.floating):
         return array.astype(jnp.result_type(float))
     return array.astype(jnp.float32) if jnp.finfo(array.dtype).bits < 32 else array
+
+
+def put(values: np.ndarray) -> Array:
+    """An array on the device, and no tracer. `jnp.asarray` compiles a program for every shape."""
+    with jax.ensure_compile_time_eval():
+        return jax.device_put(values)
+
+
+def _is_on_device(value: Any) -> bool:
+    """Whether there is nothing to convert: JAX calls some numbers of NumPy arrays of its own."""
+    return isinstance(value, Array) and is_concrete(value) and hasattr(value, "devices")
 
 
 def as_problem_arrays(

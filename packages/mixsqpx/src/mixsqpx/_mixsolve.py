@@ -18,9 +18,9 @@ from ._inputs import as_problem_arrays, is_concrete
 from ._mistakes import NAMES_MEANT, explain_names, warn_of_likelihoods, warn_of_tolerance
 from ._mixsqp import MixSQP
 from ._problem import MixProblem, build_problem
+from ._raise import raise_on_failure
 from ._solution import RESULTS, MixSolution
 from ._solver import AbstractMixSolver, MixState, iterate
-from ._throw import raise_on_failure
 from .implicit import attach_objective, attach_probs, on_active
 
 _DEFAULT_SOLVER = MixSQP()

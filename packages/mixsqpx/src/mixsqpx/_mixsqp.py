@@ -1,6 +1,5 @@
 """mixSQP: sequential quadratic programs on a working set of components."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
@@ -63,6 +62,14 @@ class MixSQP(AbstractMixSolver):
     ----------
     gap_tol : float or None
         See `AbstractMixSolver`.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, mixsqpx
+    >>> log_lik = jnp.log(jnp.array([[1.0, 0.4], [0.2, 1.0], [1.0, 0.5]]))
+    >>> solver = mixsqpx.MixSQP(gap_tol=1e-4)
+    >>> bool(mixsqpx.mixsolve(log_lik, solver=solver).gap <= 1e-4)
+    True
     """
 
     gap_tol: float | None = eqx.field(default=None, static=True, converter=as_python)
@@ -95,12 +102,11 @@ class MixSQP(AbstractMixSolver):
 
     def first_point(
         self,
-        likelihoods: Callable[[np.ndarray, int], np.ndarray],
-        weights: Float[np.ndarray, " n"],
-        num_components: int,
+        log_lik: Float[np.ndarray, "n m"],
+        weights: Float[np.ndarray, " n"] | None,
     ) -> Float[np.ndarray, " m"]:
         """A few EM steps."""
-        return rough_start_on_host(likelihoods, weights, num_components)
+        return rough_start_on_host(log_lik, weights)
 
     def no_model(
         self, num_units: int, num_components: int, dtype: DTypeLike, rung: int | None = None

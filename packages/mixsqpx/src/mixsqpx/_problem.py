@@ -7,7 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from ._blocks import Block, fold_blocks
-from ._product import product
+from ._product import inner, product
 from ._solution import RESULTS
 
 # What can be wrong with a unit, the worst last.
@@ -48,7 +48,7 @@ class MixProblem(eqx.Module):
 
     def objective(self, mix_lik: Float[Array, " n"]) -> Float[Array, ""]:
         """Objective f at a point of the simplex with mixture likelihoods u = a p."""
-        return -jnp.sum(self.weights * (jnp.log(mix_lik) + self.row_max))
+        return -inner(self.weights, jnp.log(mix_lik) + self.row_max)
 
     def gradient(self, mix_lik: Float[Array, " n"]) -> Float[Array, " m"]:
         """Gradient g = 1 - aᵀ(ω/u) of the equivalent problem without the simplex."""

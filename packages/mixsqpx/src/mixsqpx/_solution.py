@@ -9,7 +9,17 @@ from jaxtyping import Array, Float, PyTree
 
 
 class RESULTS(lx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
-    """How a solve ended; `RESULTS[solution.result]` is the message."""
+    """How a solve ended; `RESULTS[solution.result]` is the message.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, mixsqpx
+    >>> faulty = mixsqpx.mixsolve(jnp.full((2, 3), jnp.nan), throw=False)
+    >>> bool(faulty.result == mixsqpx.RESULTS.invalid_log_lik)
+    True
+    >>> print(mixsqpx.RESULTS[faulty.result])
+    `log_lik` holds NaN or +inf. Log-likelihoods must be finite, or -inf for a likelihood of zero.
+    """
 
     successful = ""
     mix_max_steps_reached = (
@@ -62,6 +72,18 @@ class MixSolution(eqx.Module):
     stats : dict
         `num_steps`, steps of the solver; `num_active`, components in the mixture; `unit`, index of
         the unit that `result` blames, or -1.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, mixsqpx
+    >>> log_lik = jnp.log(jnp.array([[1.0, 0.4], [0.2, 1.0], [1.0, 0.5]]))
+    >>> solution = mixsqpx.mixsolve(log_lik)
+    >>> print(
+    ...     f"{solution.probs[0]:.3f} {solution.probs[1]:.3f}, objective {solution.objective:.4f}"
+    ... )
+    0.562 0.438, objective 0.3831
+    >>> int(solution.stats["num_active"])
+    2
     """
 
     probs: Float[Array, " m"]

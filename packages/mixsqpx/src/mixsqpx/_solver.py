@@ -1,7 +1,6 @@
 """What a solver is, and the one loop that drives every solver to a certificate."""
 
 import abc
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -136,6 +135,12 @@ class AbstractMixSolver(eqx.Module):
     gap_tol : float or None
         Optimality gap, in nats per unit weight, at which a solve has converged. None stands for
         1e-10 in float64 and 1e-5 in float32.
+
+    Examples
+    --------
+    >>> import mixsqpx
+    >>> all(isinstance(s, mixsqpx.AbstractMixSolver) for s in (mixsqpx.MixSQP(), mixsqpx.EM()))
+    True
     """
 
     gap_tol: eqx.AbstractVar[float | None]
@@ -162,9 +167,8 @@ class AbstractMixSolver(eqx.Module):
     @abc.abstractmethod
     def first_point(
         self,
-        likelihoods: Callable[[np.ndarray, int], np.ndarray],
-        weights: Float[np.ndarray, " n"],
-        num_components: int,
+        log_lik: Float[np.ndarray, "n m"],
+        weights: Float[np.ndarray, " n"] | None,
     ) -> Float[np.ndarray, " m"]:
         """The solver's own first point, for known numbers; see `rough_start_on_host`."""
 

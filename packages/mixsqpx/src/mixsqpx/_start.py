@@ -1,6 +1,6 @@
 """Where mixSQP starts: subsamples of the rows, and a point for the coarsest of them."""
 
-from collections.abc import Callable
+import math
 from functools import lru_cache
 
 import jax.numpy as jnp
@@ -25,7 +25,12 @@ _START_LOSS = 0.3
 _EM_STEPS = 8
 _EM_ROWS = 2000
 # On the host: rows for the choice and for EM, in a matrix of up to so many entries and in others.
+# What a better start saves depends on what the steps cost.
 _FEW_ENTRIES, _ROWS_OF_FEW, _ROWS_OF_MANY = 330_000, (125, 500), (500, 2000)
+# A likelihood, of one: below it single precision is near the end of its range, and slow.
+_LEAST_LOG = np.float32(-80.0)
+# Entries of a matrix that OpenBLAS, for one, multiplies a vector by without its threads.
+_ONE_THREAD = 9000
 
 
 def rough_start(problem: MixProblem) -> Float[Array, " m"]:
@@ -35,7 +40,9 @@ def rough_start(problem: MixProblem) -> Float[Array, " m"]:
     them: narrow kernels need many.
     """
     problem = every(max(problem.shape[0] // _EM_ROWS, 1), problem)
-    starts = _spread(problem.shape[1])
+    starts = np.zeros((len(_spread(problem.shape[1])), problem.shape[1]))
+    for start, members in zip(starts, _spread(problem.shape[1]), strict=True):
+        start[members] = 1 / members.size
     starts = jnp.asarray(starts, problem.lik.dtype)
     tiny = float(jnp.finfo(starts.dtype).tiny)  # for a unit that a start does not explain
     mix_lik = jnp.maximum(product(starts, problem.lik), tiny)
@@ -49,60 +56,69 @@ def rough_start(problem: MixProblem) -> Float[Array, " m"]:
 
 
 @lru_cache(maxsize=64)
-def _spread(num_components: int) -> np.ndarray:
-    """Equal proportions on 8, 32, 128, … components, and on all, a start a row."""
+def _spread(num_components: int) -> tuple[Int[np.ndarray, " k"], ...]:
+    """Numbers of 8, 32, 128, … components, spread evenly, and of all."""
     m = num_components
-    count, starts = min(m, _NUM_START), []
-    while True:
-        start = np.zeros(m)
-        start[[j * (m - 1) // max(count - 1, 1) for j in range(count)]] = 1.0 / count
-        starts.append(start)
-        if count == m:
-            break
-        count = min(m, 4 * count)
-    return np.stack(starts)
+    counts = [min(m, _NUM_START)]
+    while counts[-1] < m:
+        counts.append(min(m, 4 * counts[-1]))
+    return tuple(np.arange(count) * (m - 1) // max(count - 1, 1) for count in counts)
 
 
 def rough_start_on_host(
-    likelihoods: Callable[[np.ndarray, int], np.ndarray],
-    weights: Float[np.ndarray, " n"],
-    num_components: int,
+    log_lik: Float[np.ndarray, "n m"], weights: Float[np.ndarray, " n"] | None
 ) -> Float[np.ndarray, " m"]:
-    """`rough_start` from fewer rows, in NumPy: there is nothing to compile, and no BLAS to wait.
+    """`rough_start` from fewer rows, in NumPy: there is nothing to compile, and no BLAS to wait."""
+    n, m = log_lik.shape
+    loss_rows, em_rows = _ROWS_OF_FEW if n * m <= _FEW_ENTRIES else _ROWS_OF_MANY
+    rows = slice(None, None, max(n // loss_rows, 1))
+    lik = _likelihoods(log_lik[rows])
+    omega = _weights_of_part(weights, rows, len(lik))
+    losses = [
+        math.log(members.size) - np.sum(omega * np.log(lik[:, members].sum(axis=1)))
+        for members in _spread(m)
+    ]
+    fewest = next(i for i, loss in enumerate(losses) if loss <= min(losses) + _START_LOSS)
+    members = _spread(m)[fewest]
 
-    Called with numbers of components and a stride, `likelihoods` returns those of some units.
-    """
-    starts = _spread(num_components)
-    # What a better start saves depends on what the steps cost.
-    few = weights.size * num_components <= _FEW_ENTRIES
-    loss_rows, em_rows = _ROWS_OF_FEW if few else _ROWS_OF_MANY
-    stride = max(weights.size // loss_rows, 1)
-    omega = _weights_of_part(weights[::stride])
-    losses = []
-    for start in starts:
-        members = np.flatnonzero(start)
-        mix_lik = np.sum(likelihoods(members, stride), axis=0) / members.size
-        losses.append(-np.sum(omega * np.log(np.maximum(mix_lik, np.finfo(mix_lik.dtype).tiny))))
-    start = starts[next(i for i, loss in enumerate(losses) if loss <= min(losses) + _START_LOSS)]
-
-    members = np.flatnonzero(start)
-    stride = max(weights.size // em_rows, 1)
-    lik, omega = likelihoods(members, stride), _weights_of_part(weights[::stride])
-    tiny = np.finfo(lik.dtype).tiny
-    mass = start[members].astype(lik.dtype)
+    more = slice(None, None, max(n // em_rows, 1))
+    if more == rows:
+        lik = lik[:, members]
+    else:
+        lik = _likelihoods(log_lik[more, members])  # a factor for each row moves nothing
+        omega = _weights_of_part(weights, more, len(lik))
+    mass = np.full(members.size, 1 / members.size, np.float32)
     for _ in range(_EM_STEPS):
-        # Not by `@`: the threads of NumPy's BLAS wait in busy loops.
-        mix_lik = np.maximum(np.einsum("j,ji->i", mass, lik), tiny)
-        mass = mass * np.einsum("ji,i->j", lik, omega / mix_lik)
-    probs = np.zeros(num_components, lik.dtype)
-    probs[members] = mass / np.sum(mass)
-    return probs
+        mass *= _times(omega / _times(mass, lik.T), lik)
+    probs = np.zeros(m)
+    probs[members] = mass
+    return probs / probs.sum()
 
 
-def _weights_of_part(weights: np.ndarray) -> np.ndarray:
-    """Weights of a subsample; equal ones should it have none."""
-    total = np.sum(weights)
-    return weights / total if total > 0 else np.full_like(weights, 1 / weights.size)
+def _likelihoods(log_lik: Float[np.ndarray, "r k"]) -> Float[np.ndarray, "r k"]:
+    """Likelihoods in single precision, the largest of each row one; ones for data without use."""
+    largest = log_lik.max(axis=1, keepdims=True)
+    lik = np.exp(np.maximum((log_lik - largest).astype(np.float32), _LEAST_LOG))
+    lik[~np.isfinite(largest[:, 0])] = 1.0
+    return lik
+
+
+def _weights_of_part(
+    weights: Float[np.ndarray, " n"] | None, rows: slice, num_rows: int
+) -> Float[np.ndarray, " r"] | np.float32:
+    """Weights of some rows in single precision: one number for equal ones, or if they have none."""
+    if weights is not None:
+        weights = weights[rows].astype(np.float32)
+        if (total := weights.sum()) > 0:
+            return weights / total
+    return np.float32(1 / num_rows)
+
+
+def _times(vector: Float[np.ndarray, " r"], matrix: Float[np.ndarray, "r k"]) -> np.ndarray:
+    """Their product on one thread: those of NumPy's BLAS wait for each other in busy loops."""
+    if matrix.size <= _ONE_THREAD:
+        return vector @ matrix
+    return np.einsum("i,ij->j", vector, matrix)
 
 
 def num_levels(num_units: int) -> int:

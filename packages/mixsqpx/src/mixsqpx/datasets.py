@@ -45,6 +45,13 @@ def scale_mixture(
     ------
     ValueError
         For too few units or components, or an unknown kind.
+
+    Examples
+    --------
+    >>> import jax, mixsqpx
+    >>> z, scale, log_lik = mixsqpx.datasets.scale_mixture(jax.random.key(0), 200, 30)
+    >>> log_lik.shape
+    (200, 30)
     """
     if num_units < 1 or num_components < 2:
         raise ValueError("`num_units` must be at least 1 and `num_components` at least 2.")
@@ -95,6 +102,13 @@ def thumbtacks(
     ----------
     Beckett & Diaconis (1994), Spectral analysis for discrete longitudinal data, Advances in
     Mathematics 103, 107-128.
+
+    Examples
+    --------
+    >>> import mixsqpx
+    >>> prob, log_lik, weights = mixsqpx.datasets.thumbtacks()
+    >>> f"{mixsqpx.mixsolve(log_lik, weights).objective:.4f}"
+    '2.0009'
     """
     if num_components < 1:
         raise ValueError("`num_components` must be at least 1.")

@@ -26,9 +26,7 @@ __all__ = [
     "active_size",
     "attach_objective",
     "attach_probs",
-    "normalise_weights",
     "on_active",
-    "product",
     "solve_active",
 ]
 

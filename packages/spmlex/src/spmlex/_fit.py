@@ -91,6 +91,34 @@ def fit(
         For `progress=True` without tqdm.
     RuntimeError
         If the search fails, and always if the gradient is not small where it ended.
+
+    Examples
+    --------
+    A panel logit: 200 units, four periods, and an effect of unknown distribution.
+
+    >>> import equinox as eqx, jax, jax.numpy as jnp, numpy as np, spmlex
+    >>> jax.config.update("jax_enable_x64", True)
+    >>> class Logit(eqx.Module):
+    ...     slope: jax.Array
+    ...
+    ...     def lclk(self, data, supp):
+    ...         index = (self.slope * data["x"])[:, :, None] + supp[None, None, :]
+    ...         density = data["y"][:, :, None] * index - jnp.logaddexp(0.0, index)
+    ...         return jnp.sum(density, axis=1)
+    ...
+    ...     def sample(self, key, data, latent):
+    ...         index = self.slope * data["x"] + latent[:, None]
+    ...         drawn = jax.random.logistic(key, index.shape) < index
+    ...         return data | {"y": drawn.astype(index.dtype)}
+    >>> rng = np.random.default_rng(0)
+    >>> effect = rng.choice([-1.0, 1.0], size=(200, 1))
+    >>> x = rng.normal(size=(200, 4))
+    >>> y = (x + effect + rng.logistic(size=(200, 4)) > 0).astype(float)
+    >>> data, supp = {"x": x, "y": y}, jnp.linspace(-4.0, 4.0, 33)
+    >>> model = Logit(jnp.array(0.0))
+    >>> result = spmlex.fit(model, data, supp)
+    >>> print(f"{result.estimates[0]:.3f} ({result.std_errors()[0]:.3f})")
+    1.083 (0.109)
     """
     task = prepare([model], data, supp, groups, weights, minimiser, mix_solver, free, max_steps)
     with watch(progress) as report:
@@ -148,6 +176,16 @@ def fit_multistart(
         As for `fit`; if no start can be evaluated; for models that differ in structure.
     RuntimeError
         If no start ends at a stationary point.
+
+    Examples
+    --------
+    The model and the data are those of the example of `fit`.
+
+    >>> several = spmlex.fit_multistart(
+    ...     [Logit(jnp.array(start)) for start in (0.0, 2.0)], data, supp
+    ... )
+    >>> several.num_reached
+    2
     """
     if not isinstance(models, Sequence):
         raise TypeError(

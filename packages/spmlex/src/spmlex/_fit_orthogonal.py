@@ -84,6 +84,14 @@ def fit_orthogonal(
     ----------
     van der Vaart (1996), Efficient maximum likelihood estimation in semiparametric mixture models,
     Annals of Statistics 24, 862-878. Argañaraz & Escanciano (2025), arXiv 2507.13788.
+
+    Examples
+    --------
+    The model and the data are those of the example of `fit`.
+
+    >>> orthogonal = spmlex.fit_orthogonal(model, data, supp, jax.random.key(0))
+    >>> bool(abs(orthogonal.estimates[0] - result.estimates[0]) < orthogonal.std_errors()[0])
+    True
     """
     check_key(key)
     task = prepare([model], data, supp, groups, weights, None, None, free, max_steps)

@@ -19,6 +19,16 @@ class MultistartResult(eqx.Module):
     ----------
     fits : tuple of FitResult
         In the order of the starts, those included that did not succeed.
+
+    Examples
+    --------
+    The model and the data are those of the example of `fit`.
+
+    >>> several = spmlex.fit_multistart(
+    ...     [Logit(jnp.array(start)) for start in (0.0, 2.0)], data, supp
+    ... )
+    >>> bool(np.ptp(several.logliks) < 1e-6)
+    True
     """
 
     fits: tuple[FitResult, ...]

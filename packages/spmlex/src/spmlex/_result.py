@@ -39,6 +39,19 @@ class FitResult(Fit):
         What was fitted besides the free parameters: the held part of the model, data, support,
         weights, groups and the solver of the inner problem. Its `data` are None after loading
         without them.
+
+    Examples
+    --------
+    With `result` from the example of `fit`:
+
+    >>> result.param_names
+    ('slope',)
+    >>> means = result.posterior_mean()
+    >>> means.shape
+    (200,)
+    >>> interval = result.profile_interval("slope")
+    >>> bool(interval.lower < result.estimates[0] < interval.upper)
+    True
     """
 
     summary = _report.summary

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree, Scalar
 
 from mixsqpx import RESULTS as MIX_RESULTS
-from mixsqpx.implicit import product
+from mixsqpx.numerics import product
 
 from .._fields import Fit, problem_of, total_weight
 from .._model import check_key
@@ -97,8 +97,9 @@ def bootstrap(
     sampled = _Sampled(problem, labels, num_clusters, scheme)
     keys = jax.random.split(key, num)
     rows, converged = [], []
-    for one in keys:
-        params, ok = _quick(sampled, result.params, inverse, one)
+    for k in range(num):
+        # By its number: to iterate over them compiles a program with an output a key.
+        params, ok = _quick(sampled, result.params, inverse, keys[k])
         rows.append(params)
         converged.append(ok)
     estimates = np.array(jax.device_get(rows), np.float64)

@@ -23,7 +23,21 @@ _NOT_TOLD_APART = (
 
 
 class SingularInformationError(RuntimeError):
-    """The information matrix has no positive definite inverse; the message says along what."""
+    """The information matrix has no positive definite inverse; the message says along what.
+
+    Examples
+    --------
+    The data are those of the example of `fit`. Of two parameters only the sum matters here:
+
+    >>> def lclk(params, data, supp):
+    ...     return Logit(params["one"] + params["other"]).lclk(data, supp)
+    >>> both = spmlex.FunctionModel({"one": jnp.array(0.0), "other": jnp.array(0.0)}, lclk)
+    >>> try:
+    ...     spmlex.fit(both, data, supp).std_errors()
+    ... except spmlex.SingularInformationError as error:
+    ...     print("one" in str(error) and "other" in str(error))
+    True
+    """
 
 
 def cov(

@@ -9,13 +9,13 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int, PyTree
 
 from mixsqpx import RESULTS as MIX_RESULTS
-from mixsqpx.implicit import product
+from mixsqpx.numerics import product
 
 from .._fields import Fit, problem_of, total_weight
 from .._model import log_lik_of, replace_units
 from .._search import RESULTS, Problem
 
-# By the simulations of benchmarks/coverage.py, with normal latent variables: the median is 0.01 for
+# By the simulations of benchmarks/coverage, with normal latent variables: the median is 0.01 for
 # proper maxima on points 0.4 standard deviations of the noise apart, 0.3 for vanishing variances.
 COARSE = 0.1
 # Nats of the whole log-likelihood: what a likelihood-ratio test at 5% would notice.

@@ -27,7 +27,16 @@ _MAX_DOUBLINGS, _MAX_CUTS, _MAX_REFINEMENTS = 10, 10, 60
 
 
 class LikelihoodRatio(NamedTuple):
-    """A likelihood-ratio test: twice the difference in log-likelihood, and what chi-square says."""
+    """A likelihood-ratio test: twice the difference in log-likelihood, and what chi-square says.
+
+    Examples
+    --------
+    With `result` from the example of `fit`; see `likelihood_ratio_test` for what it is made of.
+
+    >>> test = spmlex.LikelihoodRatio(statistic=3.84, df=1, p_value=0.05)
+    >>> test.df
+    1
+    """
 
     statistic: float
     df: int
@@ -39,6 +48,14 @@ class ProfileInterval(NamedTuple):
 
     An end is infinite where the likelihood does not fall enough on that side, and NaN where it
     could not be evaluated so far out; then the reason is not empty.
+
+    Examples
+    --------
+    With `result` from the example of `fit`:
+
+    >>> interval = result.profile_interval("slope", level=0.9)
+    >>> interval.name, interval.level, interval.lower_reason
+    ('slope', 0.9, '')
     """
 
     name: str
@@ -74,6 +91,18 @@ def likelihood_ratio_test(restricted: Fit, full: Fit) -> LikelihoodRatio:
         or a smaller likelihood: then it is not the maximum, or the models are not nested.
     RuntimeError
         If a fit has no data, or did not end at a stationary point.
+
+    Examples
+    --------
+    The data and `result` are those of the example of `fit`. A quadratic term is added:
+
+    >>> def lclk(params, data, supp):
+    ...     return Logit(params["slope"] + params["square"] * data["x"]).lclk(data, supp)
+    >>> start = {"slope": jnp.array(0.0), "square": jnp.array(0.0)}
+    >>> full = spmlex.fit(spmlex.FunctionModel(start, lclk), data, supp)
+    >>> test = spmlex.likelihood_ratio_test(result, full)
+    >>> test.df
+    1
     """
     problems = problem_of(restricted), problem_of(full)
     sizes = [(fit.n_obs, tuple(fit.probs.shape)) for fit in (restricted, full)]

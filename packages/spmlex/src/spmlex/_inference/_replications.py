@@ -19,6 +19,16 @@ class Bootstrap(eqx.Module):
         One row a replication; NaN where the search failed.
     param_names : tuple of str
         Of the columns.
+
+    Examples
+    --------
+    With `result` from the example of `fit`:
+
+    >>> replications = result.bootstrap(jax.random.key(0), num=20)
+    >>> replications.estimates.shape
+    (20, 1)
+    >>> replications.num_failed
+    0
     """
 
     estimate: Float[np.ndarray, " p"]

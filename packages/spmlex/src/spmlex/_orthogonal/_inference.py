@@ -30,6 +30,14 @@ class ScoreTest(NamedTuple):
         Standard normal, if the hypothesis is true; positive where the estimate is above the value.
     p_value : float
         Two-sided.
+
+    Examples
+    --------
+    With `orthogonal` from the example of `fit_orthogonal`:
+
+    >>> test = orthogonal.score_test("slope", 0.0)
+    >>> bool(test.p_value < 0.01)
+    True
     """
 
     statistic: float
@@ -45,6 +53,14 @@ class WaldTest(NamedTuple):
     degrees_of_freedom : int
         Of its chi-squared distribution, if the hypothesis is true.
     p_value : float
+
+    Examples
+    --------
+    With `orthogonal` from the example of `fit_orthogonal`:
+
+    >>> test = orthogonal.wald_test(lambda model: model.slope - 1.0)
+    >>> bool(test.p_value > 0.05)
+    True
     """
 
     statistic: float
@@ -133,18 +149,22 @@ def jackknifed(
 
 
 def covariance(
-    moments: Moments, slope: Float[np.ndarray, "p p"], clusters: Int[np.ndarray, " n"] | None
+    moments: Moments,
+    slope: Float[np.ndarray, "p p"],
+    drawn: Float[np.ndarray, "p p"],
+    clusters: Int[np.ndarray, " n"] | None,
 ) -> Float[np.ndarray, "p p"]:
     """Of the estimates: that of sampling, and that of the draws."""
     inverse = np.linalg.inv(slope)
     sampled = jackknifed(*influence(moments, slope, clusters))
-    return sampled + inverse @ moments.simulation @ inverse.T
+    return sampled + inverse @ drawn @ inverse.T
 
 
 def score_statistic(
     evaluate: Callable[[np.ndarray], Moments],
     estimate: Root,
     slope: Float[np.ndarray, "p p"],
+    drawn: Float[np.ndarray, "p p"],
     index: int,
     value: float,
     clusters: Int[np.ndarray, " n"] | None,
@@ -163,6 +183,8 @@ def score_statistic(
         The unrestricted one.
     slope
         Minus the derivative of the mean at the estimate.
+    drawn
+        Variance of the mean from the draws.
     index, value
         Which parameter, and its hypothetical value.
     clusters
@@ -198,9 +220,9 @@ def score_statistic(
     else:
         moments, found = evaluate(np.array([value])), True
     influences, leverage = influence(moments, slope, clusters)
-    drawn = np.linalg.inv(slope)
+    inverse = np.linalg.inv(slope)
     variance = jackknifed(influences[:, index : index + 1], leverage)[0, 0]
-    variance += (drawn @ moments.simulation @ drawn.T)[index, index]
+    variance += (inverse @ drawn @ inverse.T)[index, index]
     return float(influences[:, index].sum() / np.sqrt(variance)), found
 
 

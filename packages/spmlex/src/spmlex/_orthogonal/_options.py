@@ -18,6 +18,15 @@ class Orthogonal(eqx.Module):
     simulation_tol : float
         Outcomes are drawn until the error of simulation is below this part of each standard error;
         at 0.2 it adds two per cent to them. It is part of the standard errors that are reported.
+
+    Examples
+    --------
+    The model and the data are those of the example of `fit`.
+
+    >>> options = spmlex.Orthogonal(ridge=1e-5)
+    >>> other = spmlex.fit_orthogonal(model, data, supp, jax.random.key(0), options=options)
+    >>> bool(abs(other.estimates[0] - orthogonal.estimates[0]) < orthogonal.std_errors()[0])
+    True
     """
 
     em_steps: int = eqx.field(default=1, static=True)

@@ -9,7 +9,8 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
-from mixsqpx.implicit import normalise_weights, on_active, product, solve_active
+from mixsqpx.implicit import on_active, solve_active
+from mixsqpx.numerics import normalise_weights, product
 
 from .._model import Groups, log_lik_of, replace_units, take
 from ._profile import Profile

@@ -12,7 +12,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from mixsqpx import RESULTS as MIX_RESULTS
 from mixsqpx import AbstractMixSolver, MixSolution, MixSQP, mixsolve, raise_on_failure
-from mixsqpx.implicit import attach_objective, attach_probs, on_active, product
+from mixsqpx.implicit import attach_objective, attach_probs, on_active
+from mixsqpx.numerics import product
 
 from .._model import (
     Groups,
@@ -128,6 +129,17 @@ def profile_ll(
     References
     ----------
     Bunting, Diegert & Maurel (2024), arXiv 2402.08575, section 5 and appendix B.4.1.
+
+    Examples
+    --------
+    The model and the data are those of the example of `fit`.
+
+    >>> value, probs = spmlex.profile_ll(result.model, data, supp)
+    >>> bool(abs(-200 * value - result.loglik) < 1e-6)
+    True
+    >>> (slope, _) = jax.grad(spmlex.profile_ll, has_aux=True)(result.model, data, supp)
+    >>> bool(abs(slope.slope) < 1e-6)
+    True
     """
     profile = solve_profile(
         model, data, supp, groups=groups, weights=weights, solver=solver, throw=True

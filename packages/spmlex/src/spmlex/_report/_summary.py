@@ -96,6 +96,14 @@ def compare(
         If `results` is no mapping of fits.
     ValueError
         If it is empty or two names are one as text, and for an unknown `kind`.
+
+    Examples
+    --------
+    With `result` from the example of `fit`:
+
+    >>> table = spmlex.compare({"logit": result, "again": result})
+    >>> table.columns
+    ('logit', 'again')
     """
     if not isinstance(results, Mapping) or not all(
         isinstance(fit, Fit) for fit in results.values()

@@ -4,7 +4,17 @@ import optimistix as optx
 
 
 class RESULTS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
-    """How a fit ended; `RESULTS[result.result]` is the message."""
+    """How a fit ended; `RESULTS[result.result]` is the message.
+
+    Examples
+    --------
+    With `result` from the example of `fit`:
+
+    >>> bool(result.result == spmlex.RESULTS.successful)
+    True
+    >>> print(spmlex.RESULTS[spmlex.RESULTS.fit_max_steps_reached])
+    The minimiser reached its step limit. Raise `max_steps`, or start elsewhere.
+    """
 
     successful = ""
     fit_max_steps_reached = (

@@ -19,6 +19,7 @@ from .._model import (
     check_weights,
     is_concrete,
     leading_length,
+    param_names,
     split_model,
 )
 from .._profile import default_mix_solver
@@ -26,7 +27,7 @@ from ._newton import TrustRegionNewton
 from ._problem import Problem, first_init
 from ._start import check_alike, check_starts
 
-# Parameters beyond which BFGS is the default. In benchmarks/fit.py it needs twice the time of
+# Parameters beyond which BFGS is the default. In benchmarks/fit it needs twice the time of
 # Newton's method with 61 of them, and a quarter with 201.
 _NEWTON_MOST = 100
 
@@ -71,6 +72,7 @@ def prepare(
         raise TypeError(f"`mix_solver` must be a solver such as MixSQP(), not {mix_solver!r}.")
     num_units = leading_length(data, "data")
     params, _ = split_model(models[0], free)
+    param_names(params, models[0])  # raises, where names do not fit
     grouped = as_groups(groups, num_units)
     omega = check_weights(as_weights(weights, num_units, grouped))
     dtype = check_starts(models, data, supp, omega)

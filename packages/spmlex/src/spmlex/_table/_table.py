@@ -69,6 +69,16 @@ class Table(eqx.Module):
         The columns of `to_frame`, in full precision; a heading of two levels is a pair.
     index : tuple of str
         The names of its rows.
+
+    Examples
+    --------
+    With `result` from the example of `fit`:
+
+    >>> table = result.summary(kind="robust")
+    >>> table.index
+    ('slope',)
+    >>> table.to_frame().columns[0]
+    'estimate'
     """
 
     title: str

@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m benchmarks` lists them, `benchmarks/README.md` says what each answers."""

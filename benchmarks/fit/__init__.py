@@ -1,0 +1,1 @@
+"""How long `spmlex.fit` takes, and how often it succeeds."""

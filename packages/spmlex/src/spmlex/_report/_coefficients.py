@@ -67,6 +67,16 @@ def plot_coefficients(
         If a fit has no standard errors.
     ImportError
         Without matplotlib.
+
+    Examples
+    --------
+    With `result` from the example of `fit`:
+
+    >>> import matplotlib.pyplot as plt
+    >>> _, ax = plt.subplots(figsize=(3.4, 2.5), layout="constrained")
+    >>> ax = spmlex.plot_coefficients({"all": result}, kind="robust", ax=ax)
+    >>> ax.get_xlabel()
+    'Estimate, 95% interval'
     """
     if not isinstance(results, Mapping) or not all(
         isinstance(result, _Estimated) for result in results.values()

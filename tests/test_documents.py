@@ -24,8 +24,11 @@ PAGES = [
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = {page: BLOCK.findall(page.read_text(encoding="utf-8")) for page in PAGES}
 OUTPUT = re.compile(r"^```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-# Gaps and gradient norms are rounding, and how many steps lead there may depend on it.
-ROUNDING = re.compile(r"\b\d(\.\d+)?e[-+]\d+|\d+(?= steps)|(?<=Iterations) +\d+")
+# Gaps and gradient norms are rounding, and how many steps lead there may depend on it; objectives
+# are known to a gap of 1e-10.
+ROUNDING = re.compile(
+    r"(?<=objective \d\.\d{7})\d+|\b\d(\.\d+)?e[-+]\d+|\d+(?= steps)|(?<=Iterations) +\d+"
+)
 
 
 def name_of(page: Path) -> str:

@@ -1,5 +1,6 @@
 """How the site is built: `sphinx-build -W docs .site`."""
 
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,9 @@ from benchmarks.draw import main as draw  # noqa: E402
 
 # The figures of the benchmarks' pages are drawn from their results at each build.
 draw([str(DOCS / "benchmarks")])
+
+# The examples are small, so that compiling them takes longer than running: let XLA optimise less.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 project = "spmlex and mixsqpx"
 author = "The spmlex authors"

@@ -10,7 +10,6 @@ wage panel on grids that nest.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import statistics
 import subprocess
@@ -253,17 +252,17 @@ def bootstrap() -> dict[str, Any]:
 def wage() -> list[dict[str, Any]]:
     """The wage panel of the examples on nested grids, from ten starts each."""
     path = ROOT / "docs" / "examples" / "wage_panel.py"
-    spec = importlib.util.spec_from_file_location("wage_panel", path)
-    assert spec is not None
-    assert spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    data = example.load()
+    # The example up to its work: the data, the model and the starts.
+    source = path.read_text(encoding="utf-8").partition("# %%\n# Estimates\n")[0]
+    example: dict[str, Any] = {"__name__": path.name}
+    exec(compile(source, path.name, "exec"), example)
+    starts, names = example["starts"], example["REGRESSORS"]
+    data = example["load"]()
     out = []
     for num_points in WAGE_GRIDS:
         supp = jnp.linspace(-1.5, 3.5, num_points)
         seconds, found = timed(
-            lambda: spmlex.fit_multistart(example.starts(data), data, supp)  # noqa: B023
+            lambda: spmlex.fit_multistart(starts(data), data, supp)  # noqa: B023
         )
         out.append(
             {
@@ -277,8 +276,8 @@ def wage() -> list[dict[str, Any]]:
                 "grad_norm": max(fit.grad_norm for fit in found.fits),
                 "gap": max(fit.gap for fit in found.fits),
                 "steps": [fit.stats["num_steps"] for fit in found.fits],
-                "union": float(found.best.model.beta[example.REGRESSORS.index("union")]),
-                "married": float(found.best.model.beta[example.REGRESSORS.index("married")]),
+                "union": float(found.best.model.beta[names.index("union")]),
+                "married": float(found.best.model.beta[names.index("married")]),
             }
         )
         print(out[-1], flush=True)

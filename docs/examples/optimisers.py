@@ -1,16 +1,14 @@
 """The profile likelihood in the hands of other optimisers
 =======================================================
 
-`profile_ll` handed to other optimisers: jaxopt, optax, SciPy and optimagic.
+`spmlex.profile_ll` is an ordinary function with exact first and second
+derivatives. Can whatever minimises functions minimise it?
 
-The profile likelihood is an ordinary function with exact first and second derivatives, so whatever
-minimises functions can minimise it. The model is that of `factor_model.py`: three outcomes that
-load on a factor whose distribution is not known.
-
-Usage: python optimisers.py
+It can: jaxopt, optax, SciPy and optimagic end here where `spmlex.fit`
+does. The model has three outcomes that load on a factor whose
+distribution is not known, as in :doc:`factor_model`.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jaxopt
+import matplotlib.pyplot as plt
 import numpy as np
 import optax
 import optimagic
@@ -27,64 +26,72 @@ from jaxtyping import Array, Float
 
 import spmlex
 
-# Likelihoods deserve double precision; the second line gives all versions of JAX the same draws.
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_threefry_partitionable", True)
 
 
 class FactorModel(eqx.Module):
-    """The floating-point arrays of the model are its parameters."""
-
     loadings: Float[Array, "2"]
     log_std: Float[Array, "3"]
 
-    def lclk(self, data: Float[Array, "n 3"], supp: Float[Array, " m"]) -> Float[Array, "n m"]:
-        """Log density of the outcomes of each unit, were its factor each of the support points."""
-        mean = supp[:, None] * jnp.concatenate([jnp.ones(1), self.loadings])[None, :]
-        z = (data[:, None, :] - mean[None, :, :]) / jnp.exp(self.log_std)[None, None, :]
+    def lclk(
+        self, data: Float[Array, "n 3"], supp: Float[Array, " m"]
+    ) -> Float[Array, "n m"]:
+        mean = supp[:, None] * jnp.concatenate([jnp.ones(1), self.loadings])
+        z = (data[:, None, :] - mean[None, :, :]) / jnp.exp(self.log_std)
         constant = jnp.sum(self.log_std) + 1.5 * jnp.log(2 * jnp.pi)
         return -0.5 * jnp.sum(z**2, axis=-1) - constant
 
 
-Arguments = tuple[FactorModel, Array, Array]
-
-
-def problem(num_units: int, num_points: int) -> Arguments:
-    """A start, simulated outcomes and a grid: the arguments of `profile_ll`."""
+def problem(
+    num_units: int, num_points: int
+) -> tuple[FactorModel, Array, Array]:
+    """The arguments of `profile_ll`: a start, outcomes, a grid."""
     first, second = jax.random.split(jax.random.key(0))
-    factor = jnp.array([-3.0, 0.0, 5.0])[jax.random.choice(first, 3, (num_units, 1))]
+    points = jnp.array([-3.0, 0.0, 5.0])
+    factor = points[jax.random.choice(first, 3, (num_units, 1))]
     errors = jax.random.normal(second, (num_units, 3))
-    data = factor * jnp.array([[1.0, 1.5, 0.3]]) + errors * jnp.array([[1.0, 1.2, 0.7]])
-    # Quasi-Newton methods take a first step of length one along the gradient: start them near.
+    data = factor * jnp.array([[1.0, 1.5, 0.3]])
+    data = data + errors * jnp.array([[1.0, 1.2, 0.7]])
+    # The first step of quasi-Newton methods is as long as the gradient:
+    # start them near.
     start = FactorModel(jnp.array([1.2, 0.5]), jnp.full((3,), 0.2))
     return start, data, jnp.linspace(-6.0, 8.0, num_points)
 
 
-def with_jaxopt_bfgs(start: FactorModel, data: Array, supp: Array) -> FactorModel:
-    """`profile_ll` as it is. The default tolerance would stop at a gradient of 1e-3."""
-    solver = jaxopt.BFGS(spmlex.profile_ll, has_aux=True, linesearch="zoom", tol=1e-6)
+# %%
+# Functions of a model
+# --------------------
+# jaxopt takes `profile_ll` as it is. Its own BFGS and LBFGS do so, too.
+
+
+def with_jaxopt(
+    start: FactorModel, data: Array, supp: Array
+) -> FactorModel:
+    solver = jaxopt.ScipyMinimize(
+        fun=spmlex.profile_ll, has_aux=True, method="BFGS", tol=1e-7
+    )
     return solver.run(start, data, supp).params
 
 
-def with_jaxopt_lbfgs(start: FactorModel, data: Array, supp: Array) -> FactorModel:
-    """Without a matrix of the size of the Hessian: for thousands of parameters."""
-    solver = jaxopt.LBFGS(spmlex.profile_ll, has_aux=True, tol=1e-6)
-    return solver.run(start, data, supp).params
+# %%
+# optax has gradient transformations, and the loop is one's own.
 
 
 def with_optax(start: FactorModel, data: Array, supp: Array) -> FactorModel:
-    """A loop of one's own around a gradient transformation."""
-
     def value(model: FactorModel) -> Array:
         return spmlex.profile_ll(model, data, supp)[0]
 
-    solver = optax.lbfgs()
+    search = optax.scale_by_backtracking_linesearch(20, store_grad=True)
+    solver = optax.lbfgs(linesearch=search)
     value_and_grad = optax.value_and_grad_from_state(value)
 
     @jax.jit
     def step(model: Any, state: Any) -> tuple[Any, Any, Array]:
         f, grad = value_and_grad(model, state=state)
-        updates, state = solver.update(grad, state, model, value=f, grad=grad, value_fn=value)
+        updates, state = solver.update(
+            grad, state, model, value=f, grad=grad, value_fn=value
+        )
         norm = jnp.max(jnp.abs(ravel_pytree(grad)[0]))
         return optax.apply_updates(model, updates), state, norm
 
@@ -98,16 +105,27 @@ def with_optax(start: FactorModel, data: Array, supp: Array) -> FactorModel:
     return model
 
 
+# %%
+# Functions of a vector
+# ---------------------
+# SciPy and optimagic know vectors only: they need the value, where to
+# start, and the way back. SciPy gets the exact Hessian, too.
+
+
 def flat(
     start: FactorModel, data: Array, supp: Array
-) -> tuple[Callable[[Array], Array], np.ndarray, Callable[[Array], FactorModel]]:
-    """For optimisers that know vectors only: the value, where to start, and the way back."""
+) -> tuple[
+    Callable[[Array], Array], np.ndarray, Callable[[Array], FactorModel]
+]:
     theta, rebuild = ravel_pytree(start)
-    return lambda x: spmlex.profile_ll(rebuild(x), data, supp)[0], np.asarray(theta), rebuild
+
+    def value(x: Array) -> Array:
+        return spmlex.profile_ll(rebuild(x), data, supp)[0]
+
+    return value, np.asarray(theta), rebuild
 
 
 def with_scipy(start: FactorModel, data: Array, supp: Array) -> FactorModel:
-    """Value, gradient and Hessian from JAX, the method from SciPy."""
     value, theta, rebuild = flat(start, data, supp)
     found = scipy.optimize.minimize(
         jax.jit(jax.value_and_grad(value)),
@@ -120,48 +138,72 @@ def with_scipy(start: FactorModel, data: Array, supp: Array) -> FactorModel:
     return rebuild(jnp.asarray(found.x))
 
 
-def with_optimagic(start: FactorModel, data: Array, supp: Array) -> FactorModel:
-    """One interface to many optimisers."""
+def with_optimagic(
+    start: FactorModel, data: Array, supp: Array
+) -> FactorModel:
     value, theta, rebuild = flat(start, data, supp)
-    value, grad = jax.jit(value), jax.jit(jax.grad(value))
+    value_and_grad = jax.jit(jax.value_and_grad(value))
+
+    def as_numpy(x: np.ndarray) -> tuple[float, np.ndarray]:
+        f, grad = value_and_grad(x)
+        return float(f), np.asarray(grad)
+
     found = optimagic.minimize(
-        lambda x: float(value(x)),
+        lambda x: as_numpy(x)[0],
         theta,
         algorithm="scipy_lbfgsb",
-        jac=lambda x: np.asarray(grad(x)),
-        algo_options={"convergence_ftol_rel": 1e-14, "convergence_gtol_abs": 1e-7},
+        fun_and_jac=as_numpy,
+        algo_options={
+            "convergence_ftol_rel": 1e-14,
+            "convergence_gtol_abs": 1e-7,
+        },
     )
     return rebuild(jnp.asarray(found.params))
 
 
-def with_spmlex(start: FactorModel, data: Array, supp: Array) -> FactorModel:
-    """Ours, for comparison."""
+def with_spmlex(
+    start: FactorModel, data: Array, supp: Array
+) -> FactorModel:
     return spmlex.fit(start, data, supp).model
 
 
 OPTIMISERS = {
     "spmlex.fit": with_spmlex,
-    "jaxopt.BFGS": with_jaxopt_bfgs,
-    "jaxopt.LBFGS": with_jaxopt_lbfgs,
-    "optax.lbfgs": with_optax,
-    "scipy, trust-exact": with_scipy,
-    "optimagic, scipy_lbfgsb": with_optimagic,
+    "jaxopt, BFGS": with_jaxopt,
+    "optax, L-BFGS": with_optax,
+    "SciPy, trust-exact": with_scipy,
+    "optimagic, L-BFGS-B": with_optimagic,
 }
 
+# %%
+# All of them
+# -----------
+# Each starts at the same place. The table has the mean negative
+# log-likelihood where it ended, and the largest entry of the gradient
+# there.
+start, data, supp = problem(200, 21)
+evaluate = jax.jit(jax.value_and_grad(spmlex.profile_ll, has_aux=True))
+ends, norms = {}, {}
+print(f"{'optimiser':<26}{'value':>16}{'gradient':>12}\n{'-' * 54}")
+for name, minimise in OPTIMISERS.items():
+    ends[name] = minimise(start, data, supp)
+    (value, _), grad = evaluate(ends[name], data, supp)
+    norms[name] = np.max(np.abs(ravel_pytree(grad)[0]))
+    print(f"{name:<26}{value:>16.10f}{norms[name]:>12.1e}")
 
-def main() -> None:
-    """Fit by each, and print where it ended."""
-    start, data, supp = problem(2000, 71)
-    evaluate = jax.jit(jax.value_and_grad(spmlex.profile_ll, has_aux=True))
-    print(f"{'optimiser':<26}{'value':>16}{'gradient norm':>16}{'seconds':>10}\n{'-' * 68}")
-    for name, minimise in OPTIMISERS.items():
-        before = time.perf_counter()
-        model = minimise(start, data, supp)
-        seconds = time.perf_counter() - before
-        (value, _), grad = evaluate(model, data, supp)
-        norm = np.max(np.abs(ravel_pytree(grad)[0]))
-        print(f"{name:<26}{value:>16.10f}{norm:>16.1e}{seconds:>10.1f}")
-
-
-if __name__ == "__main__":
-    main()
+# %%
+# They differ in how far they go. Newton steps on exact Hessians, of
+# `spmlex.fit` and of SciPy's ``trust-exact``, end at rounding.
+best = ravel_pytree(ends["spmlex.fit"])[0]
+figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
+for k, name in enumerate(OPTIMISERS):
+    far = np.max(np.abs(ravel_pytree(ends[name])[0] - best))
+    axes.plot(norms[name], k, "o", color="#004488")
+    axes.plot(far if far else np.nan, k, "s", color="#ddaa33")
+axes.plot([], [], "o", color="#004488", label="gradient")
+axes.plot([], [], "s", color="#ddaa33", label="distance from `fit`")
+axes.set_yticks(range(len(OPTIMISERS)), list(OPTIMISERS))
+axes.invert_yaxis()
+axes.set(xscale="log", xlabel="Largest entry, where the search ended")
+axes.legend(fontsize="small")
+plt.show()

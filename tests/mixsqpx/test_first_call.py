@@ -155,6 +155,32 @@ def test_shapes_hold_what_is_put_there():
     assert len({padded_shape(*size) for size in sizes}) <= 9
 
 
+def test_programs_are_kept_between_processes(tmp_path):
+    """By JAX's cache: the second process finds every program that the first has left there."""
+    import os
+    import subprocess
+    import sys
+
+    code = (
+        "import jax, numpy as np, mixsqpx\n"
+        "z = np.random.default_rng(0).normal(size=400)\n"
+        "log_lik = -0.5 * (z[:, None] - np.linspace(-3, 3, 30)) ** 2\n"
+        "assert int(mixsqpx.mixsolve(log_lik).stats['num_active']) > 0\n"
+    )
+    env = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_ENABLE_COMPILATION_CACHE": "1",
+    }
+    kept = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code], check=True, env=env)
+        kept.append({path.name for path in tmp_path.iterdir() if path.name.endswith("-cache")})
+    assert any("run_phase" in name for name in kept[0])
+    assert kept[1] == kept[0]
+
+
 def num_mappings():
     with open("/proc/self/maps") as file:
         return sum(1 for _ in file)

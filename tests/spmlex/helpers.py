@@ -1,5 +1,7 @@
 """Computations that are independent of the packages: NumPy, or JAX without any of ours."""
 
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,11 +9,23 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
 # Step of fourth-order central differences. Truncation leaves 4/30 STEP⁴ times the fifth derivative:
 # 1e-11 where that is a million. Rounding of a function of size one leaves some eps/STEP, 1e-11 too.
 # What limits the accuracy here is that of the functions: an inner solve to a gap of 1e-13 (usually
 # it ends at 1e-15) may err by 1e-13 in the value, and make 1e-9 of it.
 STEP = 1e-4
+
+
+def example_above(name, heading):
+    """What an example of the gallery defines before a heading, by its names: without its work."""
+    source = (EXAMPLES / name).read_text(encoding="utf-8")
+    above, found, _ = source.partition(f"# %%\n# {heading}\n# ---")
+    assert found
+    namespace = {"__name__": name}
+    exec(compile(above, name, "exec"), namespace)
+    return namespace
 
 
 def flatten(model):

@@ -1,39 +1,24 @@
 """Other optimisers on `profile_ll`: those of docs/examples/optimisers.py."""
 
-import importlib.util
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from .helpers import log_lik_of, mixture_gap
+from .helpers import example_above, log_lik_of, mixture_gap
 from .models import Problem
 
-PATH = Path(__file__).parents[2] / "docs" / "examples" / "optimisers.py"
-SPEC = importlib.util.spec_from_file_location("optimisers", PATH)
-NAMES = (
-    "jaxopt.BFGS",
-    "jaxopt.LBFGS",
-    "optax.lbfgs",
-    "scipy, trust-exact",
-    "optimagic, scipy_lbfgsb",
-)
+NAMES = ("jaxopt, BFGS", "optax, L-BFGS", "SciPy, trust-exact", "optimagic, L-BFGS-B")
 
 
 @pytest.fixture(scope="module")
 def example():
-    assert SPEC is not None
-    assert SPEC.loader is not None
-    module = importlib.util.module_from_spec(SPEC)
-    SPEC.loader.exec_module(module)
-    return module
+    return example_above("optimisers.py", "All of them")
 
 
 @pytest.fixture(scope="module")
 def small(example):
-    return example.problem(200, 15)
+    return example["problem"](200, 15)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +36,7 @@ def test_ends_where_fit_does(example, small, estimates, name):
 
     start, data, supp = small
     with jax.numpy_dtype_promotion("standard"):  # optax's L-BFGS mixes integers
-        model = example.OPTIMISERS[name](start, data, supp)
+        model = example["OPTIMISERS"][name](start, data, supp)
     (_, probs), grad = jax.value_and_grad(spmlex.profile_ll, has_aux=True)(model, data, supp)
     # Their tolerances are at most 1e-6, in the largest entry or the l2 norm of the gradient.
     assert np.max(np.abs(ravel_pytree(grad)[0])) <= 1e-6
@@ -61,4 +46,4 @@ def test_ends_where_fit_does(example, small, estimates, name):
 
 
 def test_all_are_tested(example):
-    assert set(example.OPTIMISERS) == {"spmlex.fit", *NAMES}
+    assert set(example["OPTIMISERS"]) == {"spmlex.fit", *NAMES}

@@ -7,6 +7,11 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
@@ -142,6 +147,16 @@ def test_a_root_is_certified(listed):
     assert 0 < found.stats["information"] <= 1
     assert "Orthogonal estimates" in str(found)
     assert found.param_names == NAMES
+
+
+def test_intervals_are_drawn(listed):
+    _, found = listed
+    ax = spmlex.plot_coefficients({"orthogonal": found}, level=0.9)
+    marks, _, (bars,) = ax.containers[0]
+    np.testing.assert_array_equal(marks.get_xdata(), found.estimates)
+    ends = np.array([segment[:, 0] for segment in bars.get_segments()])
+    np.testing.assert_allclose(ends, found.conf_int(0.9), rtol=1e-12)
+    plt.close(ax.figure)
 
 
 def test_draws_agree_with_sums(listed):

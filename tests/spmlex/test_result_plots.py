@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from spmlex import FitResult, fit
+from spmlex import FitResult, fit, plot_coefficients
 
 from .helpers import log_lik_of
 from .models import Problem, factor_problem, level_and_slope_problem
@@ -68,10 +68,14 @@ def test_distribution():
     )
     assert ax.get_xlabel() == "Latent variable v"
     assert ax.get_ylabel() == "Probability"
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts == ["distribution", "masses"]
 
 
 def test_distributions_of_groups():
-    lines = lines_of(fitted(True).plot_distribution())
+    ax = fitted(True).plot_distribution()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["group 0", "group 1"]
+    lines = lines_of(ax)
     for g, probs in enumerate(np.asarray(fitted(True).probs).T):
         _, y = lines[f"distribution, group {g}"]
         np.testing.assert_allclose(np.diff(y[:-1]), probs, atol=1e-15)
@@ -164,6 +168,47 @@ def test_profile():
     assert lines_of(few)["cut-off, 0.9"][1][0] == pytest.approx(-2.705543454095404 / 2)
     with pytest.raises(ValueError, match="`name` must be a parameter, one of coef.0."):
         result.plot_profile("loading")
+
+
+def test_coefficients():
+    one, two, (_, given) = fitted(), fitted(True), plt.subplots()
+    ax = plot_coefficients({"one": one, "two": two}, level=0.9, ax=given)
+    assert ax is given
+    half = 1.6448536269514722  # 95% quantile of the normal distribution
+    for result, (marks, _, (bars,)) in zip((one, two), ax.containers, strict=True):
+        x, y = marks.get_data()
+        np.testing.assert_array_equal(x, result.estimates)
+        # Within a third of the rows, which count from the top.
+        assert (np.round(np.asarray(y, float)) == np.arange(5)).all()
+        ends = np.array([segment[:, 0] for segment in bars.get_segments()])
+        errors = half * result.std_errors()
+        np.testing.assert_allclose(ends, np.stack([x - errors, x + errors], axis=1), rtol=1e-12)
+    assert [text.get_text() for text in ax.get_yticklabels()] == list(one.param_names)
+    bottom, top = ax.get_ylim()
+    assert bottom > top
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one", "two"]
+    assert ax.get_xlabel() == "Estimate, 90% interval"
+
+
+def test_some_coefficients_under_labels_of_their_own():
+    result = fitted()
+    ax = plot_coefficients({"one": result}, params={"coef[1]": "third", "coef[0]": "second"})
+    np.testing.assert_array_equal(ax.containers[0][0].get_xdata(), result.estimates[[1, 0]])
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["third", "second"]
+    assert ax.get_legend() is None
+    with pytest.raises(ValueError, match="`params` has 'wage', which no fit has. There are coef.0"):
+        plot_coefficients({"one": result}, params=["coef[0]", "wage"])
+
+
+def test_coefficients_of_what_is_no_fit(without_annotations):
+    with pytest.raises(TypeError, match="`results` must be a mapping of names .* not list"):
+        plot_coefficients([fitted()])
+    with pytest.raises(TypeError, match="`results` must be a mapping"):
+        plot_coefficients({"one": fitted().estimates})
+    with pytest.raises(ValueError, match="`results` is empty"):
+        plot_coefficients({})
+    with pytest.raises(ValueError, match="kind"):
+        plot_coefficients({"one": fitted()}, kind="hc3")
 
 
 def test_a_profile_without_ends(monkeypatch):

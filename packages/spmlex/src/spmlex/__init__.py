@@ -18,6 +18,7 @@ from ._orthogonal import ScoreTest as ScoreTest
 from ._orthogonal import WaldTest as WaldTest
 from ._profile import profile_ll as profile_ll
 from ._report import compare as compare
+from ._report import plot_coefficients as plot_coefficients
 from ._result import FitResult as FitResult
 from ._search import RESULTS as RESULTS
 from ._search import TrustRegionNewton as TrustRegionNewton
@@ -47,5 +48,6 @@ __all__ = [
     "fit_orthogonal",
     "likelihood_ratio_test",
     "load",
+    "plot_coefficients",
     "profile_ll",
 ]

@@ -29,8 +29,8 @@ class Fit(eqx.Module):
 
     @property
     def param_names(self) -> tuple[str, ...]:
-        """Name of each estimated scalar: its path in the model, with its index in its array."""
-        return param_names(self.params)
+        """Name of each estimated scalar: one of the model's `coef_names`, or its path there."""
+        return param_names(self.params, self.model)
 
     @property
     def estimates(self) -> np.ndarray:

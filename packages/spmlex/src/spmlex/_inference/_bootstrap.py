@@ -97,8 +97,9 @@ def bootstrap(
     sampled = _Sampled(problem, labels, num_clusters, scheme)
     keys = jax.random.split(key, num)
     rows, converged = [], []
-    for one in keys:
-        params, ok = _quick(sampled, result.params, inverse, one)
+    for k in range(num):
+        # By its number: to iterate over them compiles a program with an output a key.
+        params, ok = _quick(sampled, result.params, inverse, keys[k])
         rows.append(params)
         converged.append(ok)
     estimates = np.array(jax.device_get(rows), np.float64)

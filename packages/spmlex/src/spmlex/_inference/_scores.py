@@ -14,7 +14,7 @@ from mixsqpx.numerics import product
 
 from .._fields import Fit, problem_of, total_weight
 from .._model import log_lik_of, replace_units, take
-from .._search import Problem
+from .._search import Problem, hessian_at
 
 # Derivatives in this many parameters at once: each needs memory of its own.
 _BLOCK = 16
@@ -170,12 +170,7 @@ def hessian(result: Fit) -> Float[np.ndarray, "p p"]:
         If the fit has no data, or did not end at a stationary point.
     """
     problem = problem_of(result)
-    return np.asarray(_hessian(problem, result.params), np.float64) * total_weight(result)
+    return np.asarray(hessian_at(problem, result.params), np.float64) * total_weight(result)
 
 
 _linearise = eqx.filter_jit(linearise)
-
-
-@eqx.filter_jit
-def _hessian(problem: Problem, params: PyTree) -> Float[Array, "p p"]:
-    return problem.expand(params).hess

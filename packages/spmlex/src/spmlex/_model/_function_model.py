@@ -1,9 +1,10 @@
 """A model made of a function and its parameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 
@@ -17,6 +18,10 @@ class FunctionModel(eqx.Module):
     function : Callable
         `function(params, data, supp) -> (n, m)`, the log conditional likelihood of each unit at
         each support point; see `profile_ll`. Compiled code is kept by function: define it once.
+    coef_names : mapping of str to names, optional
+        What tables call the entries of an array, by its name in `params`: those of
+        `{"beta": ["educ", "union"]}` are `educ` and `union`, and not `beta[0]` and `beta[1]`. A
+        class of your own has an attribute, or a property, of this name.
 
     Examples
     --------
@@ -29,6 +34,26 @@ class FunctionModel(eqx.Module):
 
     params: PyTree
     function: Callable[[Any, Any, Any], Array] = eqx.field(static=True)
+    _coef_names: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        params: PyTree,
+        function: Callable[[Any, Any, Any], Array],
+        coef_names: Mapping[str, str | Sequence[Any]] | None = None,
+    ):
+        """Keep them; names are made hashable, as programs are kept by what is not an array."""
+        self.params = params
+        self.function = function
+        self._coef_names = tuple(
+            (name, tuple(np.ravel(np.asarray(entries, object)).tolist()))
+            for name, entries in (coef_names or {}).items()
+        )
+
+    @property
+    def coef_names(self) -> dict[str, tuple[str, ...]]:
+        """Names of the entries of arrays of `params`."""
+        return dict(self._coef_names)
 
     def lclk(self, data: PyTree, supp: PyTree) -> Float[Array, "n m"]:
         """Log conditional likelihoods, by `function`."""

@@ -43,8 +43,9 @@ def estimate(
     ValueError
         If what it draws or lists is no `data`, or not of its density.
     """
-    check_outcomes(eqx.combine(params, problem.held))
-    sample, names = sample_of(problem), param_names(params)
+    model = eqx.combine(params, problem.held)
+    check_outcomes(model)
+    sample, names = sample_of(problem), param_names(params, model)
     attempt = search_root(sample, params, key, options, names, max_steps)
     root, outcomes = attempt.root, attempt.outcomes
     moments, found = root.moments, sample.unravel(params, root.flat)

@@ -4,6 +4,7 @@ Functions of a `Fit`, which `FitResult` binds as methods. Numbers come from the 
 sentences from here.
 """
 
+from ._coefficients import plot_coefficients as plot_coefficients
 from ._plots import plot_distribution as plot_distribution
 from ._plots import plot_gradient as plot_gradient
 from ._plots import plot_history as plot_history

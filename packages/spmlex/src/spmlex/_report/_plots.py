@@ -16,9 +16,7 @@ from .._inference import profile_curve, profile_interval
 from .._level import critical_value
 from .._model import leaf_name, log_lik_of
 from .._search import Problem
-
-# One for each group: masses of two groups at one point lie on top of each other.
-_MARKERS = "os^Dv"
+from ._style import axes_of, colour, line, marker
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -52,22 +50,27 @@ def plot_distribution(
     ImportError
         Without matplotlib.
     """
-    ax = _axes(ax)
+    ax = axes_of(ax)
     label, where = _coordinate(result.supp, coordinate)
     points, place = np.unique(where, return_inverse=True)
     margin = 0.04 * (points[-1] - points[0]) or 1.0
+    entries: list[tuple[Any, ...]] = []
     for g, probs in enumerate(_columns(result.probs)):
         masses = np.bincount(place, weights=probs)
-        active, colour, who = masses > 0, f"C{g}", _group(result, g)
+        active, who = masses > 0, _group(result, g)
         x = np.concatenate([points[:1] - margin, points, points[-1:] + margin])
         cdf = np.cumsum(np.concatenate([[0.0], masses, [0.0]]))
-        ax.step(x, cdf, where="post", color=colour, label=f"distribution{who}")
-        ax.vlines(points[active], 0, masses[active], color=colour, alpha=0.6)
-        marker = _MARKERS[g % len(_MARKERS)]
-        ax.plot(points[active], masses[active], marker, color=colour, ms=5, label=f"masses{who}")
+        steps = ax.step(
+            x, cdf, where="post", color=colour(g), ls=line(g), label=f"distribution{who}"
+        )
+        ax.vlines(points[active], 0, masses[active], color=colour(g), alpha=0.6)
+        style: dict[str, Any] = {"ls": "none", "marker": marker(g), "ms": 5}
+        at = points[active], masses[active]
+        dots = ax.plot(*at, color=colour(g), label=f"masses{who}", **style)
+        entries.append((*steps, *dots))
     ax.set(xlabel=label, ylabel="Probability", ylim=(0, 1.03))
     ax.set_xlim(points[0] - margin, points[-1] + margin)
-    ax.legend(loc="upper left", fontsize="small")
+    _legend(ax, entries)
     return ax
 
 
@@ -102,25 +105,24 @@ def plot_gradient(
         As for `plot_distribution`.
     """
     problem = problem_of(result)
-    ax = _axes(ax)
+    ax = axes_of(ax)
     label, where = _coordinate(result.supp, coordinate)
     order = np.argsort(where, kind="stable")
     several = len(_coordinates(result.supp)) > 1
     gradients = _columns(_gradient_function(problem, result.params, result.probs))
+    entries: list[tuple[Any, ...]] = []
     ax.axhline(0.0, color="0.6", lw=0.8)
     for g, (gradient, probs) in enumerate(zip(gradients, _columns(result.probs), strict=True)):
-        colour, who, active = f"C{g}", _group(result, g), probs > 0
-        style: dict[str, Any] = {"ls": "none", "marker": "."} if several else {"ls": "-"}
-        ax.plot(where[order], gradient[order], color=colour, label=f"gradient{who}", **style)
-        circles: dict[str, Any] = {
-            "ls": "none",
-            "marker": _MARKERS[g % len(_MARKERS)],
-            "mfc": "none",
-            "ms": 7,
-        }
-        ax.plot(where[active], gradient[active], color=colour, label=f"active{who}", **circles)
+        who, active = _group(result, g), probs > 0
+        style: dict[str, Any] = {"ls": "none", "marker": "."} if several else {"ls": line(g)}
+        at = where[order], gradient[order]
+        curve = ax.plot(*at, color=colour(g), label=f"gradient{who}", **style)
+        circles: dict[str, Any] = {"ls": "none", "marker": marker(g), "mfc": "none", "ms": 7}
+        at = where[active], gradient[active]
+        dots = ax.plot(*at, color=colour(g), label=f"active{who}", **circles)
+        entries.append((*curve, *dots))
     ax.set(xlabel=label, ylabel="Gradient function")
-    ax.legend(fontsize="small")
+    _legend(ax, entries)
     return ax
 
 
@@ -145,7 +147,7 @@ def plot_history(
     ImportError
         Without matplotlib.
     """
-    ax = _axes(ax)
+    ax = axes_of(ax)
     from matplotlib.ticker import MaxNLocator
 
     value = result.history["value"]
@@ -157,10 +159,11 @@ def plot_history(
         shown = curve > 0
         if shown.any():
             steps = np.arange(1, curve.size + 1)[shown]
-            ax.semilogy(steps, curve[shown], "o-", color=f"C{k}", ms=4, label=label)
+            style: dict[str, Any] = {"ls": line(k), "marker": marker(k), "ms": 4}
+            ax.semilogy(steps, curve[shown], color=colour(k), label=label, **style)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="Iteration", ylabel="Distance from the optimum")
-    ax.legend(loc="lower left", fontsize="small")
+    ax.legend(loc="best", fontsize="small")
     return ax
 
 
@@ -199,7 +202,7 @@ def plot_profile(
     ValueError, RuntimeError
         As for `profile_interval`, and without `values` if the interval has no finite end.
     """
-    ax = _axes(ax)
+    ax = axes_of(ax)
     interval = profile_interval(result, name, level)
     estimate = float(result.estimates[result.param_names.index(name)])
     ends = np.array([interval.lower, interval.upper])
@@ -216,25 +219,26 @@ def plot_profile(
     points = np.sort(np.asarray(values))
     below = profile_curve(result, name, points) - result.loglik
     cut = -0.5 * critical_value(level) ** 2
-    ax.plot(points, below, color="C0", label="profile")
-    ax.axhline(cut, color="C1", ls="--", label=f"cut-off, {level:.4g}")
-    at_ends = ends[finite], np.full(finite.sum(), cut)
-    ax.plot(*at_ends, "o", color="C1", ms=5, label="ends of the interval")
-    ax.plot([estimate], [0.0], "o", color="C0", ms=5, label="estimate")
-    ax.set(xlabel=name, ylabel="Log-likelihood less its maximum (nats)")
-    ax.legend(loc="lower center", fontsize="small")
+    ax.axhline(cut, color=colour(2), ls=line(1), lw=1, label=f"cut-off, {level:.4g}")
+    ax.plot(points, below, color=colour(0), label="profile")
+    at_ends, style = (ends[finite], np.full(finite.sum(), cut)), {"ls": "none", "ms": 5}
+    found = ax.plot(*at_ends, marker="s", color=colour(2), label="ends of the interval", **style)
+    best = ax.plot([estimate], [0.0], marker="o", color=colour(0), label="estimate", **style)
+    ax.set(xlabel=name, ylabel="Log-likelihood ratio (nats)")
+    # The legend has its place below the curve.
+    ax.set_ylim(bottom=1.35 * min(cut, below.min()))
+    names = ["estimate", f"{100 * level:.4g}% interval"]
+    ax.legend([*best, *found], names, loc="lower center", ncols=2, fontsize="small")
     return ax
 
 
-def _axes(ax: "matplotlib.axes.Axes | None") -> "matplotlib.axes.Axes":
-    """The axes given, or those of a new figure."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError:
-        raise ImportError(
-            "Plots need matplotlib, which is not installed: `pip install matplotlib`."
-        ) from None
-    return plt.subplots(layout="constrained")[1] if ax is None else ax
+def _legend(ax: "matplotlib.axes.Axes", entries: list[tuple[Any, ...]]) -> None:
+    """A legend where it hides least: what is drawn, or which group is which."""
+    if len(entries) == 1:
+        ax.legend(loc="best", fontsize="small")
+    else:
+        names = [f"group {g}" for g in range(len(entries))]
+        ax.legend(entries, names, loc="best", fontsize="small")
 
 
 def _coordinates(supp: PyTree) -> dict[str, np.ndarray]:

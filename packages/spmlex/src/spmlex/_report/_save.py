@@ -95,7 +95,9 @@ def describe(model: Any) -> dict[str, str]:
         elif isinstance(node, eqx.Module):
             found[name] = type(node).__qualname__
             for field in dataclasses.fields(node):
-                look(getattr(node, field.name, None), f"{name}.{field.name}")
+                # What numbers are called is no part of what was fitted.
+                if field.name.lstrip("_") != "coef_names":
+                    look(getattr(node, field.name, None), f"{name}.{field.name}")
         elif node is None or isinstance(node, str | bool | int | float | complex):
             found[name] = repr(node)
         elif callable(node):

@@ -5,6 +5,7 @@ inner optimum, and knows nothing of tables or standard errors.
 """
 
 from ._compiled import optimise as optimise
+from ._driver import hessian_at as hessian_at
 from ._driver import search as search
 from ._newton import AbstractExpandable as AbstractExpandable
 from ._newton import Expansion as Expansion

@@ -162,6 +162,11 @@ def _solve_at(problem: Problem, params: PyTree, trial: Float[Array, " p"]) -> _S
     return _Solved(problem, profile, num_points)
 
 
+def hessian_at(problem: Problem, params: PyTree) -> Float[Array, "p p"]:
+    """Hessian at known parameters, by the program that a search solves the inner problem with."""
+    return _hessian(_solve_at(problem, params, _flat(params)), params)
+
+
 def _profile_of(state: Any, problem: Problem, params: PyTree) -> Profile:
     """Inner optimum at the iterate of another minimiser.
 
@@ -193,6 +198,11 @@ def _flat(params: PyTree) -> Float[Array, " p"]:
 @eqx.filter_jit
 def _profile(problem: Problem, params: PyTree, trial: Float[Array, " p"]) -> Profile:
     return problem(ravel_pytree(params)[1](trial))[1]
+
+
+@eqx.filter_jit
+def _hessian(solved: _Solved, params: PyTree) -> Float[Array, "p p"]:
+    return solved.expand(params).hess
 
 
 @eqx.filter_jit

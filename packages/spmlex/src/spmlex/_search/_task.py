@@ -19,6 +19,7 @@ from .._model import (
     check_weights,
     is_concrete,
     leading_length,
+    param_names,
     split_model,
 )
 from .._profile import default_mix_solver
@@ -71,6 +72,7 @@ def prepare(
         raise TypeError(f"`mix_solver` must be a solver such as MixSQP(), not {mix_solver!r}.")
     num_units = leading_length(data, "data")
     params, _ = split_model(models[0], free)
+    param_names(params, models[0])  # raises, where names do not fit
     grouped = as_groups(groups, num_units)
     omega = check_weights(as_weights(weights, num_units, grouped))
     dtype = check_starts(models, data, supp, omega)

@@ -1,6 +1,6 @@
 """Functions of the estimates, with standard errors by the delta method."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -18,6 +18,7 @@ from .._fields import Fit, problem_of, total_weight, unit_weights
 from .._inference import check_kind, invert_hessian, invert_opg, linearisation, sandwich
 from .._level import critical_value
 from .._model import replace_units
+from .._table import Table, coefficient_table
 
 
 class Estimate(eqx.Module):
@@ -29,6 +30,8 @@ class Estimate(eqx.Module):
         The function at the estimates.
     cov : Float[np.ndarray, "q q"]
         Covariance of its entries, flattened.
+    names : tuple of str
+        Of the entries, if they have some: `print` then shows a table.
 
     Examples
     --------
@@ -42,10 +45,37 @@ class Estimate(eqx.Module):
 
     value: Float[np.ndarray, "..."]
     cov: Float[np.ndarray, "q q"]
+    names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Numbers rather than shapes."""
+        if self.names:
+            return str(self.summary())
         return f"Estimate(value={self.value}, std_errors={self.std_errors})"
+
+    def _repr_html_(self) -> str | None:
+        return self.summary()._repr_html_() if self.names else None
+
+    def summary(self, *, level: float = 0.95) -> Table:
+        """Table of the entries, with standard errors, z, p and normal intervals.
+
+        Parameters
+        ----------
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        Table
+            `print` it, show it in a notebook, or call `to_frame` or `to_latex`.
+        """
+        names = self.names or tuple(
+            "" if not index else f"[{', '.join(map(str, index))}]"
+            for index in np.ndindex(self.value.shape)
+        )
+        return coefficient_table(
+            "Estimates", [], names, self.value.ravel(), self.std_errors.ravel(), level, []
+        )
 
     @property
     def std_errors(self) -> Float[np.ndarray, "..."]:
@@ -61,7 +91,7 @@ class Estimate(eqx.Module):
 
 def delta(
     result: Fit,
-    function: Callable[[Any, Float[Array, "m *g"]], ArrayLike],
+    function: Callable[[Any, Float[Array, "m *g"]], ArrayLike | Mapping[str, ArrayLike]],
     *,
     kind: str = "hessian",
     clusters: Int[ArrayLike, " n"] | None = None,
@@ -85,8 +115,9 @@ def delta(
     Parameters
     ----------
     function : Callable
-        `function(model, probs)` returns an array; differentiable by JAX, at the active points only
-        as far as `probs` goes. It may call `jax.grad` itself.
+        `function(model, probs)` returns an array, or a dict of numbers, whose keys are then their
+        `names`; differentiable by JAX, at the active points only as far as `probs` goes. It may
+        call `jax.grad` itself.
     kind, clusters
         See `cov`.
 
@@ -98,7 +129,7 @@ def delta(
     Raises
     ------
     TypeError
-        If the function returns something other than an array.
+        If the function returns something other than an array, or a dict of numbers.
     ValueError
         For `kind` and `clusters` as in `cov`, and for values or derivatives that are not
         finite.
@@ -110,9 +141,14 @@ def delta(
     problem = problem_of(result)
     groups = check_kind(kind, clusters, result)
     flat, unravel = ravel_pytree(result.params)
+    names: tuple[str, ...] = ()
 
     def of(flat: Array, probs: Array) -> Array:
+        nonlocal names
         returned = function(eqx.combine(unravel(flat), problem.held), probs)
+        if isinstance(returned, Mapping) and all(np.ndim(x) == 0 for x in returned.values()):
+            names = tuple(map(str, returned))
+            returned = jnp.stack([jnp.asarray(x) for x in returned.values()])
         if not isinstance(returned, jax.Array | np.ndarray | np.generic | float | int):
             raise TypeError(f"`function` must return an array, not {type(returned).__name__}.")
         return jnp.asarray(returned)
@@ -143,7 +179,8 @@ def delta(
             for rows, hess in zip(by_masses, np.asarray(linear.hess_probs), strict=True)
         ]
     )
-    return Estimate(value, _cov(result, linear, groups, kind, total, by_masses, by_own))
+    cov = _cov(result, linear, groups, kind, total, by_masses, by_own)
+    return Estimate(value, cov, names)
 
 
 def _pseudo_inverse(hess: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:

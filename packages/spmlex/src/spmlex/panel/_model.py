@@ -1,0 +1,154 @@
+"""The model of a panel, as `fit` takes it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, PyTree
+
+from ._families import AbstractFamily, Normal
+
+Supp = Float[Array, " m"] | dict[str, Float[Array, " m"]]
+
+
+class PanelModel(eqx.Module):
+    """Outcomes of one family whose index is x'β + z'v, v the latent variable of the unit.
+
+    An ordinary model: it can be fitted by hand, and changed. `data` is a dict of arrays with the
+    units on the leading axis and their rows on the next, padded to the longest unit by copies of
+    its first row:
+
+    - `x` (n, T, k), `z` (n, T, q): columns of the common and of the heterogeneous coefficients;
+    - `offset` (n, T), added to the index;
+    - `mask` (n, T), false for padding;
+    - `rows`, a dict of what the family says of the outcomes;
+    - `source` (n, T, L), for each lagged outcome among the columns of `x` the position in the
+      unit's rows from which it comes, -1 for one that is not among them;
+    - for the normal family `basis` (n, T, q) and `root` (n, q, q), z of each unit as the product of
+      an orthonormal and a triangular matrix.
+
+    Of a conditional logit, `x`, `z` and `offset` have the alternatives on an axis after T.
+
+    Attributes
+    ----------
+    beta : Float[Array, "k"] or None
+        Common coefficients.
+    shape : Float[Array, "s"] or None
+        Parameters of the family: `log_sigma`, `log_alpha`, …
+    family : AbstractFamily
+        The conditional distribution of outcomes.
+    columns : tuple of str
+        Names of the common coefficients.
+    effects : tuple of str
+        Names of the heterogeneous ones.
+    lags : tuple of int
+        Which columns of `x` are lagged outcomes.
+    can_draw : bool
+        Whether `sample` knows how the regressors of later rows depend on earlier outcomes.
+    """
+
+    beta: Float[Array, " k"] | None
+    shape: Float[Array, " s"] | None
+    family: AbstractFamily = eqx.field(static=True)
+    columns: tuple[str, ...] = eqx.field(static=True)
+    effects: tuple[str, ...] = eqx.field(static=True)
+    lags: tuple[int, ...] = eqx.field(static=True, default=())
+    can_draw: bool = eqx.field(static=True, default=True)
+
+    @property
+    def coef_names(self) -> dict[str, tuple[str, ...]]:
+        """Names of the entries of `beta` and `shape`."""
+        names = {"beta": self.columns, "shape": self.family.shape_names}
+        return {array: entries for array, entries in names.items() if entries}
+
+    def common_index(self, x: Float[Array, "*rows k"], offset: Array) -> Float[Array, "*rows"]:
+        """The part of the index that is the same at all support points."""
+        if self.beta is None:
+            return offset
+        return jnp.matmul(x, self.beta, precision=lax.Precision.HIGHEST) + offset
+
+    def lclk(self, data: dict[str, Any], supp: Supp) -> Float[Array, "n m"]:
+        """Log density of the outcomes of each unit, were its effect each of the support points."""
+        index, points = self.common_index(data["x"], data["offset"]), self.points(supp)
+        if isinstance(self.family, Normal):
+            return self._normal(data, index, points)
+
+        def add(total: Array, period: PyTree) -> tuple[Array, None]:
+            rows, index, z, mask = period
+            rows = jax.tree.map(lambda x: x[..., None], rows)
+            effect = jnp.matmul(z, points.T, precision=lax.Precision.HIGHEST)
+            value = self.family.log_density(rows, index[..., None] + effect, self.shape)
+            return total + jnp.where(mask[:, None], value, 0.0), None
+
+        periods = (data["rows"], index, data["z"], data["mask"])
+        periods = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), periods)
+        total = jnp.zeros((index.shape[0], points.shape[0]), jnp.result_type(index, points))
+        return lax.scan(add, total, periods)[0]
+
+    def _normal(self, data: dict[str, Any], index: Array, points: Array) -> Float[Array, "n m"]:
+        """The sum of squares over a unit's rows, split into what an effect can change and the rest.
+
+        With z = QR of a unit: |r - z v|² = |r - Q Q'r|² + |Q'r - R v|².
+        """
+        assert self.shape is not None
+        log_sigma, basis, root = self.shape[0], data["basis"], data["root"]
+        residual = jnp.where(data["mask"], data["rows"]["y"] - index, 0.0)
+        along = jnp.einsum("ntq,nt->nq", basis, residual, precision=lax.Precision.HIGHEST)
+        rest = residual - jnp.einsum("ntq,nq->nt", basis, along, precision=lax.Precision.HIGHEST)
+        effect = jnp.einsum("nrq,mq->nmr", root, points, precision=lax.Precision.HIGHEST)
+        squares = jnp.sum(rest**2, axis=1)[:, None]
+        squares = squares + jnp.sum((along[:, None, :] - effect) ** 2, axis=-1)
+        num_rows = jnp.sum(data["mask"], axis=1).astype(index.dtype)[:, None]
+        log_scale = log_sigma + 0.5 * jnp.log(2 * jnp.pi).astype(index.dtype)
+        return -0.5 * squares * jnp.exp(-2 * log_sigma) - num_rows * log_scale
+
+    def points(self, supp: Supp) -> Float[Array, "m q"]:
+        """Support points, or latent variables of units, as rows of a matrix."""
+        if isinstance(supp, Mapping):
+            return jnp.stack([supp[name] for name in self.effects], axis=-1)
+        return supp[:, None]
+
+    def sample(self, key: Array, data: dict[str, Any], latent: Supp) -> dict[str, Any]:
+        """New outcomes of each unit, given its effect; lagged outcomes follow them.
+
+        Raises
+        ------
+        TypeError
+            Where regressors depend on earlier outcomes in a way that is not known here.
+        """
+        if not self.can_draw:
+            raise TypeError(
+                "Outcomes cannot be drawn: the formula has a function of a lagged outcome, or an "
+                "outcome whose lag is not a number. Columns `lag(y)` by themselves can be followed."
+            )
+        values = self.points(latent)
+        effect = jnp.sum(data["z"] * _like_rows(values, data["z"]), axis=-1)
+        if not self.lags:
+            index = self.common_index(data["x"], data["offset"]) + effect
+            return data | {"rows": self.family.draw(key, data["rows"], index, self.shape)}
+        columns = jnp.asarray(self.lags)
+
+        def step(drawn: Array, period: PyTree) -> tuple[Array, PyTree]:
+            """Draw the outcomes of one row, after those of the rows before."""
+            t, key, rows, x, source, offset, effect = period
+            before = jnp.take_along_axis(drawn, jnp.maximum(source, 0), axis=1)
+            x = x.at[:, columns].set(jnp.where(source >= 0, before, x[:, columns]))
+            index = self.common_index(x, offset) + effect
+            rows = self.family.draw(key, rows, index, self.shape)
+            return drawn.at[:, t].set(rows["y"].astype(drawn.dtype)), (rows, x)
+
+        num_rows = data["mask"].shape[1]
+        of_rows = (data["rows"], data["x"], data["source"], data["offset"], effect)
+        of_rows = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), of_rows)
+        periods = (jnp.arange(num_rows), jax.random.split(key, num_rows), *of_rows)
+        _, found = lax.scan(step, jnp.zeros_like(data["offset"]), periods)
+        rows, x = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), found)
+        return data | {"rows": rows, "x": x}
+
+
+def _like_rows(values: Float[Array, "n q"], z: Array) -> Array:
+    """One latent variable a unit, for each of its rows."""
+    return values.reshape(values.shape[0], *[1] * (z.ndim - 2), values.shape[1])

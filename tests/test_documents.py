@@ -92,12 +92,12 @@ def test_numbers_of_r(row: list[str]):
 
 
 # Of each package: whose examples come first, and leave their names to those that go on from them.
-FIRST = ("spmlex.fit", "spmlex.fit_orthogonal")
+FIRST = ("spmlex.fit", "spmlex.fit_orthogonal", "spmlex.panel.Panel")
 
 
 def public_names() -> list[str]:
     found = []
-    for module in ("mixsqpx", "mixsqpx.datasets", "spmlex"):
+    for module in ("mixsqpx", "mixsqpx.datasets", "spmlex", "spmlex.panel"):
         public = importlib.import_module(module)
         names = [name for name in public.__all__ if not inspect.ismodule(getattr(public, name))]
         found += [f"{module}.{name}" for name in names]
@@ -129,4 +129,5 @@ def known_from(package: str) -> dict:
 @pytest.mark.parametrize("name", public_names())
 def test_examples_of_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
     run_examples(name, dict(known_from(name.split(".")[0])))

@@ -13,7 +13,8 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array
 
 import spmlex
-from spmlex._orthogonal._moments import Outcomes, Sample
+from spmlex._orthogonal._outcomes import Outcomes
+from spmlex._orthogonal._sample import Sample
 
 from .designs import Cell
 

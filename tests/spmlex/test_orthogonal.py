@@ -17,7 +17,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import spmlex
-from spmlex._orthogonal._moments import Outcomes, Sample
+from spmlex._orthogonal._outcomes import Outcomes
+from spmlex._orthogonal._sample import Sample
 
 from .orthogonal_models import DrawnLogit, Logit, logit_data
 
@@ -392,3 +393,48 @@ def test_no_root_is_said():
 def test_flat_parameters_are_in_the_order_of_names():
     assert ravel_pytree(Logit(jnp.arange(2.0)))[0].shape == (2,)
     assert eqx.is_array(Logit(jnp.arange(2.0)).beta)
+
+
+def test_a_file_holds_it(listed, tmp_path):
+    """Numbers to the last bit, with and without the data; and what needs them says so."""
+    data, found = listed
+    found.save(tmp_path / "logit.npz")
+    for given in (None, data):
+        read = spmlex.load(tmp_path / "logit.npz", Logit(jnp.zeros(2)), data=given)
+        assert isinstance(read, spmlex.OrthogonalResult)
+        assert read.result == spmlex.RESULTS.successful
+        np.testing.assert_array_equal(read.estimates, found.estimates)
+        np.testing.assert_array_equal(read.cov(), found.cov())
+        assert str(read) == str(found)
+    assert read.score_test(NAMES[0], 0.5) == found.score_test(NAMES[0], 0.5)
+    bare = spmlex.load(tmp_path / "logit.npz", Logit(jnp.zeros(2)))
+    bare.save(tmp_path / "again.npz")
+    again = spmlex.load(tmp_path / "again.npz", Logit(jnp.zeros(2)), data=data)
+    np.testing.assert_array_equal(again.cov(), found.cov())
+    with pytest.raises(RuntimeError, match="loaded without its data"):
+        bare.score_test(NAMES[0], 0.5)
+    other = data | {"y": data["y"].at[7].set(1 - data["y"][7])}
+    with pytest.raises(ValueError, match=r"`data` are not those.*unit 7 "):
+        spmlex.load(tmp_path / "logit.npz", Logit(jnp.zeros(2)), data=other)
+    with pytest.raises(ValueError, match="holds 60 units"):
+        spmlex.load(tmp_path / "logit.npz", Logit(jnp.zeros(2)), data=logit_data(60, 3))
+
+
+def test_a_function_with_its_outcomes(listed):
+    """The same model written as functions."""
+    data, found = listed
+
+    def lclk(params, data, supp):
+        return Logit(params["beta"]).lclk(data, supp)
+
+    def lister(params, data):
+        return Logit(params["beta"]).all_outcomes(data)
+
+    start = {"beta": jnp.zeros(2)}
+    other = spmlex.fit_orthogonal(
+        spmlex.FunctionModel(start, lclk, lister=lister), data, SUPP, jax.random.key(0)
+    )
+    assert other.result == spmlex.RESULTS.successful
+    np.testing.assert_allclose(other.estimates, found.estimates, atol=ROUNDING)
+    with pytest.raises(TypeError, match=r"`sampler\(params, key, data, latent\)`"):
+        spmlex.fit_orthogonal(spmlex.FunctionModel(start, lclk), data, SUPP, jax.random.key(0))

@@ -199,3 +199,15 @@ def test_bad_questions(factor):
         found.conf_int(95)
     with pytest.raises(TypeError, match="`key` must be a key"):
         spmlex.fit_orthogonal(*factor[:3], 0)
+
+
+def test_a_file_holds_the_key_of_the_draws(factor, tmp_path):
+    """They are made anew, the same ones."""
+    model, data, _, found = factor
+    found.save(tmp_path / "factor.npz")
+    read = spmlex.load(tmp_path / "factor.npz", model, data=data)
+    assert isinstance(read, spmlex.OrthogonalResult)
+    assert read.result == spmlex.RESULTS.successful
+    assert read.stats == found.stats
+    name = found.param_names[0]
+    assert read.score_test(name, 1.4) == found.score_test(name, 1.4)

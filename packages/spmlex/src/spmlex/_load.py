@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 
 from ._fields import total_weight
 from ._model import as_arrays, as_groups, leading_length, leaf_name, split_model
+from ._orthogonal import KIND, OrthogonalResult, restore
 from ._profile import default_mix_solver
 from ._report import FORMAT, describe, is_array, model_arrays
 from ._result import FitResult
@@ -23,8 +24,10 @@ from ._search import RESULTS, Problem
 _PRECISION = re.compile(r"^([a-z]+)\d+\[")
 
 
-def load(path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None) -> FitResult:
-    """Read a fit that `FitResult.save` wrote.
+def load(
+    path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None
+) -> FitResult | OrthogonalResult:
+    """Read what `save` of a `FitResult` or an `OrthogonalResult` wrote.
 
     Parameters
     ----------
@@ -35,11 +38,12 @@ def load(path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None
     data : PyTree, optional
         The data of the fit, which the file does not hold: for standard errors, and for all else
         that looks at the units. Without them the estimates, the distribution, the history and
-        their plots are there.
+        their plots are there; of orthogonal estimates the standard errors, too.
 
     Returns
     -------
-    FitResult
+    FitResult or OrthogonalResult
+        What was saved.
 
     Raises
     ------
@@ -61,7 +65,8 @@ def load(path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None
     """
     header, arrays = _read(path)
     _check_same(header["model"], describe(model))
-    _check_precision(arrays["probs"])
+    is_fit = header.get("kind") != KIND
+    _check_precision(arrays["probs" if is_fit else "reference"])
     arrays_of_model = {name: jnp.asarray(arrays[f"model/{name}"]) for name in model_arrays(model)}
     free = set(header["free"])
 
@@ -71,8 +76,10 @@ def load(path: str | os.PathLike[str], model: Any, *, data: PyTree | None = None
     filled = jax.tree_util.tree_map_with_path(fill, model)
     chosen = jax.tree_util.tree_map_with_path(lambda path, _: leaf_name(path) in free, filled)
     params, held = split_model(filled, chosen)
-    probs = jnp.asarray(arrays["probs"])
     supp = _decode(header["supp"], arrays)
+    if not is_fit:
+        return restore(header, arrays, filled, params, held, supp, as_arrays(data))
+    probs = jnp.asarray(arrays["probs"])
     weights = arrays.get("weights")
     groups = as_groups(arrays.get("groups"), header["n_obs"])
     result = FitResult(
@@ -113,7 +120,8 @@ def _check_same(saved: dict[str, str], given: dict[str, str]) -> None:
     """
     faults = []
     for name in dict.fromkeys([*saved, *given]):
-        kinds = [_PRECISION.sub(r"\1[", tree.get(name, "")) for tree in (saved, given)]
+        # A field that a class had not yet is one of None.
+        kinds = [_PRECISION.sub(r"\1[", tree.get(name, "None")) for tree in (saved, given)]
         if kinds[0] != kinds[1]:
             was, now = (tree.get(name, "nothing") for tree in (saved, given))
             faults.append(f"`{name}` is {was} in the file and {now} in the model given")

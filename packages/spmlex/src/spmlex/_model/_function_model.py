@@ -1,6 +1,7 @@
 """A model made of a function and its parameters."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -22,6 +23,12 @@ class FunctionModel(eqx.Module):
         What tables call the entries of an array, by its name in `params`: those of
         `{"beta": ["educ", "union"]}` are `educ` and `union`, and not `beta[0]` and `beta[1]`. A
         class of your own has an attribute, or a property, of this name.
+    sampler : Callable, optional
+        `sampler(params, key, data, latent)`, which returns `data` with outcomes drawn for each unit
+        given its latent variable: for `simulate` and `fit_orthogonal`.
+    lister : Callable, optional
+        `lister(params, data)`, which returns `data` for each possible outcome of a unit, on a new
+        leading axis: for `fit_orthogonal`, in place of draws.
 
     Examples
     --------
@@ -34,6 +41,8 @@ class FunctionModel(eqx.Module):
 
     params: PyTree
     function: Callable[[Any, Any, Any], Array] = eqx.field(static=True)
+    sampler: Callable[[Any, Array, Any, Any], Any] | None = eqx.field(static=True)
+    lister: Callable[[Any, Any], Any] | None = eqx.field(static=True)
     _coef_names: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
     def __init__(
@@ -41,10 +50,13 @@ class FunctionModel(eqx.Module):
         params: PyTree,
         function: Callable[[Any, Any, Any], Array],
         coef_names: Mapping[str, str | Sequence[Any]] | None = None,
+        sampler: Callable[[Any, Array, Any, Any], Any] | None = None,
+        lister: Callable[[Any, Any], Any] | None = None,
     ):
         """Keep them; names are made hashable, as programs are kept by what is not an array."""
         self.params = params
         self.function = function
+        self.sampler, self.lister = sampler, lister
         self._coef_names = tuple(
             (name, tuple(np.ravel(np.asarray(entries, object)).tolist()))
             for name, entries in (coef_names or {}).items()
@@ -58,3 +70,13 @@ class FunctionModel(eqx.Module):
     def lclk(self, data: PyTree, supp: PyTree) -> Float[Array, "n m"]:
         """Log conditional likelihoods, by `function`."""
         return self.function(self.params, data, supp)
+
+    @property
+    def sample(self) -> Callable[[Array, Any, Any], Any] | None:
+        """Draws of outcomes, by `sampler`; None without it."""
+        return None if self.sampler is None else partial(self.sampler, self.params)
+
+    @property
+    def all_outcomes(self) -> Callable[[Any], Any] | None:
+        """All outcomes, by `lister`; None without it."""
+        return None if self.lister is None else partial(self.lister, self.params)

@@ -10,4 +10,6 @@ from ._functionals import Functional as Functional
 from ._inference import ScoreTest as ScoreTest
 from ._inference import WaldTest as WaldTest
 from ._options import Orthogonal as Orthogonal
+from ._restore import restore as restore
 from ._result import OrthogonalResult as OrthogonalResult
+from ._save import KIND as KIND

@@ -1,6 +1,6 @@
 """Outcomes given the covariates: drawn from the working model, or all that there are."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -8,30 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from .._model import FunctionModel
+
 # A drawn mean that is zero in expectation is further than this many standard errors from it with
 # a probability of 1e-11 if it is normal, which skewed scores of a thousand draws are not quite.
 _TOO_FAR = 7.0
 # Probabilities of all outcomes of a unit sum to one within rounding of a sum of exponentials.
 _SUM_TOL = 1e-6
-
-
-class Blocks(NamedTuple):
-    """Sets of outcomes over which expectations are sums, each as many rows as there are units.
-
-    Attributes
-    ----------
-    rows : tuple of PyTree
-        Each as the data.
-    log_proposals : tuple of Float[Array, "n"]
-        Log density under which each row was drawn, plus the log of how many draws a unit has;
-        zero where all outcomes are listed.
-    exact : bool
-        Whether they are all outcomes that there are.
-    """
-
-    rows: tuple[PyTree, ...]
-    log_proposals: tuple[Float[Array, " n"], ...]
-    exact: bool
 
 
 def can_list(model: Any) -> bool:
@@ -41,15 +24,24 @@ def can_list(model: Any) -> bool:
 
 def check_outcomes(model: Any) -> None:
     """Raise TypeError for a model that can neither draw nor list outcomes."""
-    if not can_list(model) and not callable(getattr(model, "sample", None)):
+    if can_list(model) or callable(getattr(model, "sample", None)):
+        return
+    if isinstance(model, FunctionModel):
         raise TypeError(
-            f"The orthogonal estimator takes expectations over the outcomes of each unit given "
-            f"its covariates, and `{type(model).__name__}` does not say what these are. Add one "
-            "method to its class: `sample(key, data, latent)`, which returns `data` with outcomes "
-            "drawn for each unit given its latent variable; or, where a unit has few possible "
-            "outcomes, `all_outcomes(data)`, which returns `data` for each of them, on a new "
-            "leading axis."
+            "The orthogonal estimator takes expectations over the outcomes of each unit given "
+            "its covariates. Give `FunctionModel` a `sampler(params, key, data, latent)`, which "
+            "returns `data` with outcomes drawn for each unit given its latent variable; or, where "
+            "a unit has few possible outcomes, a `lister(params, data)`, which returns `data` for "
+            "each of them, on a new leading axis."
         )
+    raise TypeError(
+        f"The orthogonal estimator takes expectations over the outcomes of each unit given "
+        f"its covariates, and `{type(model).__name__}` does not say what these are. Add one "
+        "method to its class: `sample(key, data, latent)`, which returns `data` with outcomes "
+        "drawn for each unit given its latent variable; or, where a unit has few possible "
+        "outcomes, `all_outcomes(data)`, which returns `data` for each of them, on a new "
+        "leading axis."
+    )
 
 
 def listed(model: Any, data: PyTree) -> tuple[PyTree, ...]:
@@ -83,13 +75,17 @@ def listed(model: Any, data: PyTree) -> tuple[PyTree, ...]:
 def _draw(
     model: Any,
     key: Array,
+    number: Int[Array, ""],
     data: PyTree,
     supp: PyTree,
     working: Float[Array, "m g"],
     labels: Int[Array, " n"],
 ) -> PyTree:
-    of_latent, of_outcomes = jax.random.split(key)
-    points = jax.random.categorical(of_latent, jnp.log(working.T[labels]), axis=1)
+    of_latent, of_outcomes = jax.random.split(jax.random.fold_in(key, number))
+    below = jnp.cumsum(working, axis=0)
+    position = jax.random.uniform(of_latent, labels.shape, working.dtype)
+    reached = below.T[labels] <= (position * below[-1][labels])[:, None]
+    points = jnp.sum(reached, axis=1)
     latent = jax.tree.map(lambda x: x[points] if eqx.is_array(x) else x, supp)
     return model.sample(of_outcomes, data, latent)
 
@@ -97,22 +93,25 @@ def _draw(
 def drawn(
     model: Any,
     key: Array,
+    number: int,
     data: PyTree,
     supp: PyTree,
     working: Float[np.ndarray, "m g"],
     labels: Int[Array, " n"],
 ) -> PyTree:
-    """One set of outcomes from the working model.
+    """One set of outcomes from the working model, of those with a key the one with this number.
 
     Raises
     ------
     ValueError
         If `sample` returns something else than new `data`.
     """
-    rows = _draw(model, key, data, supp, jnp.asarray(working), labels)
+    rows = _draw(model, key, jnp.asarray(number), data, supp, jnp.asarray(working), labels)
     _check_like(rows, data, "sample")
     # As the data are, so that one program serves both.
-    return jax.tree.map(lambda x, y: x.astype(y.dtype) if eqx.is_array(y) else y, rows, data)
+    return jax.tree.map(
+        lambda x, y: x.astype(y.dtype) if eqx.is_array(y) and x.dtype != y.dtype else x, rows, data
+    )
 
 
 def _check_like(rows: PyTree, data: PyTree, method: str) -> None:

@@ -10,13 +10,9 @@ from ._draws import check_outcomes
 from ._inference import LEAST_INFORMATION, information_shares
 from ._options import Orthogonal
 from ._result import OrthogonalResult
-from ._search import (
-    ridge_bias,
-    sample_of,
-    search_root,
-    sharp_distribution,
-    simulation_share,
-)
+from ._sample import sample_of
+from ._search import ridge_bias, search_root, simulation_share
+from ._working import sharp_distribution
 
 
 def estimate(
@@ -49,9 +45,11 @@ def estimate(
     attempt = search_root(sample, params, key, options, names, max_steps)
     root, outcomes = attempt.root, attempt.outcomes
     moments, found = root.moments, sample.unravel(params, root.flat)
-    result, share, bias, slope = RESULTS.no_root, np.nan, np.nan, moments.jacobian
+    result, share, bias = RESULTS.no_root, np.nan, np.nan
+    slope, drawn = moments.jacobian, np.zeros(moments.jacobian.shape)
     if moments.is_finite:
         share = float(information_shares(moments)[0][0])
+        drawn = outcomes.simulation(found, moments)
     if root.found:
         result = RESULTS.successful if share >= LEAST_INFORMATION else RESULTS.no_information
         sharp = sharp_distribution(sample, found)
@@ -72,7 +70,7 @@ def estimate(
             "num_evaluations": attempt.num_evaluations,
             "num_draws": outcomes.num_draws,
             "exact": outcomes.exact,
-            "simulation_share": simulation_share(moments),
+            "simulation_share": simulation_share(moments, slope, drawn),
             "overlap": moments.overlap,
             "information": share,
             "ridge_bias": bias,
@@ -80,8 +78,10 @@ def estimate(
         options=options,
         sample=sample,
         outcomes=outcomes,
+        recipe=outcomes.recipe,
         moments=moments,
         slope=slope,
+        simulation=drawn,
     )
 
 

@@ -100,7 +100,7 @@ class _At(NamedTuple):
 
 def functional(
     values: Callable[[np.ndarray], Float[np.ndarray, "g m q"]],
-    evaluate: Callable[[np.ndarray], Moments],
+    evaluate: Callable[[np.ndarray], tuple[Moments, np.ndarray]],
     flat: Float[np.ndarray, " p"],
     working: Float[np.ndarray, "m g"],
     labels: Int[np.ndarray, " n"],
@@ -120,7 +120,7 @@ def functional(
     values : Callable
         t at the support points for each group, at given parameters.
     evaluate : Callable
-        Moments at given parameters.
+        Moments at given parameters, and D of the units.
     flat : Float[np.ndarray, "p"]
         The estimates.
     working, labels, weights
@@ -128,8 +128,8 @@ def functional(
     slope, clusters
         See `influence`.
     """
-    moments = evaluate(flat)
-    here = [_at(values(flat), moments, working, labels, weights, ridge) for ridge in RIDGES]
+    moments, ratios = evaluate(flat)
+    here = [_at(values(flat), moments, ratios, working, labels, weights, ridge) for ridge in RIDGES]
     by_params = np.zeros((len(RIDGES), here[0].value.size, flat.size))
     errors = np.sqrt(np.diagonal(np.linalg.inv(moments.jacobian)) / weights.size)
     for k, error in enumerate(errors):
@@ -139,7 +139,7 @@ def functional(
             moved[k] += sign * _DIFFERENCE * error
             there, t = evaluate(moved), values(moved)
             ends.append(
-                np.stack([_at(t, there, working, labels, weights, r).value for r in RIDGES])
+                np.stack([_at(t, *there, working, labels, weights, r).value for r in RIDGES])
             )
         by_params[:, :, k] = (ends[1] - ends[0]) / (2 * _DIFFERENCE * error)
     of_params, leverage = influence(moments, slope, clusters)
@@ -169,12 +169,12 @@ def functional(
 def _at(
     values: Float[np.ndarray, "g m q"],
     moments: Moments,
+    ratios: Float[np.ndarray, "n m"],
     working: Float[np.ndarray, "m g"],
     labels: Int[np.ndarray, " n"],
     weights: Float[np.ndarray, " n"],
     ridge: float,
 ) -> _At:
-    ratios = np.asarray(moments.ratios, np.float64)
     total, adds = np.zeros(values.shape[2]), np.zeros((ratios.shape[0], values.shape[2]))
     residuals = np.zeros(values.shape)
     for g, (t, share) in enumerate(zip(values, moments.shares, strict=True)):

@@ -149,18 +149,22 @@ def jackknifed(
 
 
 def covariance(
-    moments: Moments, slope: Float[np.ndarray, "p p"], clusters: Int[np.ndarray, " n"] | None
+    moments: Moments,
+    slope: Float[np.ndarray, "p p"],
+    drawn: Float[np.ndarray, "p p"],
+    clusters: Int[np.ndarray, " n"] | None,
 ) -> Float[np.ndarray, "p p"]:
     """Of the estimates: that of sampling, and that of the draws."""
     inverse = np.linalg.inv(slope)
     sampled = jackknifed(*influence(moments, slope, clusters))
-    return sampled + inverse @ moments.simulation @ inverse.T
+    return sampled + inverse @ drawn @ inverse.T
 
 
 def score_statistic(
     evaluate: Callable[[np.ndarray], Moments],
     estimate: Root,
     slope: Float[np.ndarray, "p p"],
+    drawn: Float[np.ndarray, "p p"],
     index: int,
     value: float,
     clusters: Int[np.ndarray, " n"] | None,
@@ -179,6 +183,8 @@ def score_statistic(
         The unrestricted one.
     slope
         Minus the derivative of the mean at the estimate.
+    drawn
+        Variance of the mean from the draws.
     index, value
         Which parameter, and its hypothetical value.
     clusters
@@ -214,9 +220,9 @@ def score_statistic(
     else:
         moments, found = evaluate(np.array([value])), True
     influences, leverage = influence(moments, slope, clusters)
-    drawn = np.linalg.inv(slope)
+    inverse = np.linalg.inv(slope)
     variance = jackknifed(influences[:, index : index + 1], leverage)[0, 0]
-    variance += (drawn @ moments.simulation @ drawn.T)[index, index]
+    variance += (inverse @ drawn @ inverse.T)[index, index]
     return float(influences[:, index].sum() / np.sqrt(variance)), found
 
 

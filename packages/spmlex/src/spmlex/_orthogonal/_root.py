@@ -23,6 +23,18 @@ _DIFFERENCE = 1e-5
 _LEAST_OVERLAP, _FAIR_OVERLAP = 0.2, 0.5
 
 
+class Secants(NamedTuple):
+    """The last steps, and what each took from the mean of ψ."""
+
+    steps: tuple[np.ndarray, ...] = ()
+    changes: tuple[np.ndarray, ...] = ()
+
+    def add(self, step: np.ndarray, change: np.ndarray) -> "Secants":
+        """Those and one more, as many as there are parameters."""
+        keep = -step.size
+        return Secants((*self.steps, step)[keep:], (*self.changes, change)[keep:])
+
+
 class Root(NamedTuple):
     """Where the search for a root ended.
 
@@ -36,12 +48,15 @@ class Root(NamedTuple):
         Whether the norm of the mean is below the tolerance.
     num_evaluations : int
         Of the moments.
+    secants : Secants
+        Of the search.
     """
 
     flat: Float[np.ndarray, " p"]
     moments: Moments
     found: bool
     num_evaluations: int
+    secants: Secants = Secants()
 
 
 def find_root(
@@ -49,6 +64,7 @@ def find_root(
     flat: Float[np.ndarray, " p"],
     tol: float,
     max_steps: int,
+    secants: Secants = Secants(),
 ) -> Root:
     """Newton steps with J, corrected by the secants of the steps before (Anderson, 1965).
 
@@ -65,21 +81,21 @@ def find_root(
     tol : float
         Of the norm of the mean, in standard errors.
     max_steps : int
+    secants : Secants
+        Of a search nearby.
     """
     moments, count = evaluate(flat), 1
     differenced: np.ndarray | None = None
-    steps: list[np.ndarray] = []
-    changes: list[np.ndarray] = []
     for _ in range(max_steps):
         if not moments.is_finite:
             break
         if moments.norm <= tol:
-            return Root(flat, moments, True, count)
+            return Root(flat, moments, True, count, secants)
         if moments.overlap < _FAIR_OVERLAP:
             break
         scale = _scale(moments)
         matrix = _with_secants(
-            moments.jacobian if differenced is None else differenced, steps, changes, scale
+            moments.jacobian if differenced is None else differenced, secants, scale
         )
         step = np.linalg.lstsq(matrix, moments.mean, rcond=None)[0]
         length = min(1.0, _LONGEST / max(float(np.max(np.abs(scale * step))), 1e-300))
@@ -94,17 +110,15 @@ def find_root(
                     break
             length /= _SHORTEN
         else:
-            if differenced is not None and not steps:
+            if differenced is not None and not secants.steps:
                 break
             differenced = _differences(evaluate, flat, moments, scale)
             count += flat.size
-            steps, changes = [], []
+            secants = Secants()
             continue
-        steps.append(length * step)
-        changes.append(moments.mean - trial.mean)
-        steps, changes = steps[-flat.size :], changes[-flat.size :]
+        secants = secants.add(length * step, moments.mean - trial.mean)
         flat, moments = flat + length * step, trial
-    return Root(flat, moments, moments.is_finite and moments.norm <= tol, count)
+    return Root(flat, moments, moments.is_finite and moments.norm <= tol, count, secants)
 
 
 def _scale(moments: Moments) -> Float[np.ndarray, " p"]:
@@ -115,14 +129,13 @@ def _scale(moments: Moments) -> Float[np.ndarray, " p"]:
 
 def _with_secants(
     jacobian: Float[np.ndarray, "p p"],
-    steps: list[np.ndarray],
-    changes: list[np.ndarray],
+    secants: Secants,
     scale: Float[np.ndarray, " p"],
 ) -> Float[np.ndarray, "p p"]:
     """The matrix closest to the Jacobian that maps the last steps to the changes they made."""
-    if not steps:
+    if not secants.steps:
         return jacobian
-    taken, seen = scale[:, None] * np.array(steps).T, np.array(changes).T
+    taken, seen = scale[:, None] * np.array(secants.steps).T, np.array(secants.changes).T
     scaled = jacobian / scale
     inverse = np.linalg.pinv(taken, rcond=_SECANT_CUTOFF)
     return (scaled + (seen - scaled @ taken) @ inverse) * scale

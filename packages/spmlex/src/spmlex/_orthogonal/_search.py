@@ -8,12 +8,13 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from .._model import leading_length, replace_units
-from .._search import Problem
-from ._moments import FIRST_BLOCKS, Moments, Outcomes, Sample
+from ._moments import Moments
 from ._options import Orthogonal
-from ._root import Root, find_root
-from ._working import first_estimate, working_distribution
+from ._outcomes import FIRST_BLOCKS, Outcomes
+from ._root import Root, Secants, find_root
+from ._sample import Sample
+from ._start import first_estimate
+from ._working import working_distribution
 
 # The norm of the mean at which a root is one, in standard errors: as far as rounding lets it.
 _TOL_DOUBLE, _TOL_SINGLE = 1e-6, 1e-2
@@ -21,8 +22,8 @@ _TOL_DOUBLE, _TOL_SINGLE = 1e-6, 1e-2
 _LOOSE_TOL = 0.1
 # Draws are made anew at the root until this part of them counts there.
 _OVERLAP, _MAX_ROUNDS = 0.9, 12
-# EM steps after which a distribution has most of the features that the data show.
-_SHARP_STEPS = 200
+# More draws than are wanted, by this factor.
+_MORE = 1.2
 
 
 class Attempt(NamedTuple):
@@ -43,20 +44,6 @@ class Attempt(NamedTuple):
     num_evaluations: int
 
 
-def sample_of(problem: Problem) -> Sample:
-    """The units of a problem, with weights that sum to one."""
-    num_units = leading_length(problem.data, "data")
-    data, weights = problem.data, np.ones(num_units)
-    if problem.weights is not None:
-        weights = np.asarray(problem.weights, np.float64)
-        data = replace_units(data, jnp.asarray(weights > 0))
-    labels, num_groups = jnp.zeros(num_units, int), 1
-    if problem.groups is not None:
-        labels = problem.groups.labels(num_units)
-        num_groups = problem.groups.num
-    return Sample(problem.held, data, problem.supp, weights / weights.sum(), labels, num_groups)
-
-
 def search_root(
     sample: Sample,
     params: PyTree,
@@ -68,8 +55,10 @@ def search_root(
     """Search from an estimate of its own, and where that leads nowhere from `params`."""
     given = np.asarray(ravel_pytree(params)[0], np.float64)
     best: Attempt | None = None
-    for flat in (first_estimate(sample, params), given):
-        attempt = _from(sample, params, flat, key, options, names, max_steps)
+    flat = first_estimate(sample, params)
+    few = options.em_steps
+    for start, em_steps in ((flat, few), (given, few), (flat, few + 1), (flat, few + 2)):
+        attempt = _from(sample, params, start, em_steps, key, options, names, max_steps)
         if best is None or _rank(attempt) < _rank(best):
             best = attempt
         if attempt.root.found:
@@ -109,6 +98,7 @@ def _from(
     sample: Sample,
     params: PyTree,
     flat: Float[np.ndarray, " p"],
+    em_steps: int,
     key: Array,
     options: Orthogonal,
     names: tuple[str, ...],
@@ -116,13 +106,14 @@ def _from(
 ) -> Attempt:
     """Rounds of a working distribution, draws from it, and a root, until a root is where it is."""
     count, tol = 0, root_tol(ravel_pytree(params)[0].dtype)
+    working: np.ndarray | None = None
+    secants = Secants()
     round_ = 0
     while True:
         here = sample.unravel(params, flat)
-        working = working_distribution(sample, here, options.em_steps)
+        if round_ < 2 or working is None:
+            working = working_distribution(sample, here, em_steps)
         outcomes = Outcomes(sample, here, working, jax.random.fold_in(key, round_), names)
-        if round_ == 0:
-            outcomes.check()
         outcomes.extend(FIRST_BLOCKS)
         if round_ > 0:
             count += _draw_enough(outcomes, options)
@@ -131,7 +122,9 @@ def _from(
             flat,
             max(tol, _LOOSE_TOL) if round_ == 0 else tol,
             max_steps,
+            secants,
         )
+        secants = root.secants
         count += root.num_evaluations
         settled = round_ > 0 and root.found and root.moments.overlap >= _OVERLAP
         # Where the draws did not reach as far as the root, others may.
@@ -147,33 +140,26 @@ def _draw_enough(outcomes: Outcomes, options: Orthogonal) -> int:
 
     Returns the number of evaluations that it took.
     """
-    count = 0
-    while not outcomes.exact and outcomes.num_blocks < outcomes.most_blocks:
-        moments = outcomes.moments(outcomes.params, options.ridge)
-        count += 1
-        ratio = simulation_share(moments) / options.simulation_tol
-        if ratio <= 1:
-            break
+    if outcomes.exact:
+        return 0
+    moments = outcomes.moments(outcomes.params, options.ridge)
+    if moments.is_finite:
+        drawn = outcomes.simulation(outcomes.params, moments)
+        ratio = simulation_share(moments, moments.jacobian, drawn) / options.simulation_tol
         # Its variance falls with the number of draws; a little more, as it is an estimate itself.
-        wanted = int(np.ceil(1.2 * ratio**2 * outcomes.num_blocks))
-        outcomes.extend(max(outcomes.num_blocks + 1, wanted))
-    return count
+        outcomes.extend(int(np.ceil(_MORE * ratio**2 * outcomes.num_blocks)))
+    return 1
 
 
-def simulation_share(moments: Moments) -> float:
+def simulation_share(
+    moments: Moments, slope: Float[np.ndarray, "p p"], drawn: Float[np.ndarray, "p p"]
+) -> float:
     """Largest standard error from the draws, over that from the sample."""
     if not moments.is_finite:
         return np.inf
-    inverse = np.linalg.pinv(moments.jacobian)
-    drawn, sampled = (
-        np.diagonal(inverse @ matrix @ inverse.T) for matrix in (moments.simulation, moments.meat)
-    )
-    return float(np.sqrt(np.max(drawn / np.where(sampled > 0, sampled, 1.0))))
-
-
-def sharp_distribution(sample: Sample, params: PyTree) -> Float[np.ndarray, "m g"]:
-    """An estimate of the distribution: for what is linear in it, and does not see its noise."""
-    return working_distribution(sample, params, _SHARP_STEPS)
+    inverse = np.linalg.pinv(slope)
+    ours, sampled = (np.diagonal(inverse @ x @ inverse.T) for x in (drawn, moments.meat))
+    return float(np.sqrt(np.max(ours / np.where(sampled > 0, sampled, 1.0))))
 
 
 def ridge_bias(

@@ -1,17 +1,19 @@
 """Tables of the orthogonal estimator."""
 
-from typing import Any
-
 import numpy as np
-from jaxtyping import Float
+from jax.typing import ArrayLike
+from jaxtyping import Float, Int
 
+from .._level import critical_value
 from .._search import RESULTS
 from .._table import Row, Table, coefficient_table, number
+from ._covariance import cov
+from ._fields import Estimated, check_root, clusters_of, outcomes_of
 from ._inference import covariance
-from ._moments import Outcomes
+from ._outcomes import Outcomes
 from ._root import Root
-from ._search import sharp_distribution, solve_again
-from ._working import working_distribution
+from ._search import solve_again
+from ._working import sharp_distribution, working_distribution
 
 # Beside the result's own: what a table of sensitivity shows.
 _RIDGES = (1e-2, 1e-3, 1e-5, 1e-6)
@@ -22,8 +24,91 @@ _MAX_STEPS = 60
 _RIDGE_NOTE = 0.25
 
 
-def estimates_table(
-    result: Any,
+def summary(
+    result: Estimated, *, clusters: Int[ArrayLike, " n"] | None = None, level: float = 0.95
+) -> Table:
+    """Table of estimates, standard errors, z, p, and confidence intervals.
+
+    Parameters
+    ----------
+    clusters
+        See `cov`.
+    level : float
+        Of the intervals.
+
+    Returns
+    -------
+    Table
+        `print` it, show it in a notebook, or call `to_frame` or `to_latex`. Where there are no
+        standard errors it has the estimates alone and says why.
+    """
+    critical_value(level)
+    std_errors, reason = None, ""
+    labels = clusters_of(result, clusters)
+    try:
+        std_errors = np.sqrt(np.diagonal(cov(result, labels)))
+    except RuntimeError as error:
+        reason = str(error)
+    num_clusters = None if labels is None else int(labels.max()) + 1
+    return _estimates(result, std_errors, reason, num_clusters, level)
+
+
+def sensitivity(result: Estimated) -> Table:
+    """How the estimates move with the ridge and with the working distribution.
+
+    Each row is a root of its own, with its standard errors in parentheses below. All are valid
+    estimates, so that they should differ by parts of a standard error.
+    """
+    check_root(result)
+    options, outcomes = result.options, outcomes_of(result)
+    flat = result.estimates.astype(np.float64)
+    columns: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def add(label: str, outcomes: Outcomes, ridge: float) -> None:
+        root = solve_again(result.sample, result.params, flat, outcomes, ridge, _MAX_STEPS)
+        missing = np.full(flat.size, np.nan)
+        columns[label] = (
+            (root.flat, _errors(result, root, outcomes)) if root.found else (missing, missing)
+        )
+
+    add("as reported", outcomes, options.ridge)
+    for ridge in _RIDGES:
+        if ridge != options.ridge:
+            add(f"ridge {ridge:.0e}", outcomes, ridge)
+    for num_steps in _EM_STEPS:
+        if num_steps != options.em_steps:
+            working = working_distribution(result.sample, result.params, num_steps)
+            add(f"{num_steps} EM steps", outcomes.again(result.params, working), options.ridge)
+    names = result.param_names
+    numbers: dict[str | tuple[str, str], np.ndarray] = {}
+    for k, name in enumerate(names):
+        numbers[name, "estimate"] = np.array([column[0][k] for column in columns.values()])
+        numbers[name, "std. err."] = np.array([column[1][k] for column in columns.values()])
+    rows = []
+    for label, (estimates, errors) in columns.items():
+        rows.append(Row(label, tuple(map(number, estimates))))
+        rows.append(Row("", tuple("" if np.isnan(x) else f"({number(x)})" for x in errors)))
+    return Table(
+        title="Sensitivity of the orthogonal estimates",
+        header=(),
+        columns=names,
+        sections=(tuple(rows),),
+        notes=("Standard errors in parentheses. NaN: no root was found.",),
+        numbers=numbers,
+        index=tuple(columns),
+    )
+
+
+def _errors(result: Estimated, root: Root, outcomes: Outcomes) -> Float[np.ndarray, " p"]:
+    sample, moments = result.sample, root.moments
+    params = sample.unravel(result.params, root.flat)
+    slope = outcomes.slope(params, moments, sharp_distribution(sample, params))
+    drawn = outcomes.simulation(params, moments)
+    return np.sqrt(np.diagonal(covariance(moments, slope, drawn, None)))
+
+
+def _estimates(
+    result: Estimated,
     std_errors: Float[np.ndarray, " p"] | None,
     reason: str,
     num_clusters: int | None,
@@ -69,50 +154,3 @@ def estimates_table(
         level,
         notes,
     )
-
-
-def sensitivity_table(result: Any) -> Table:
-    """Estimates under other ridges, and other numbers of EM steps."""
-    options, outcomes = result.options, result.outcomes
-    flat = result.estimates.astype(np.float64)
-    columns: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-
-    def add(label: str, outcomes: Outcomes, ridge: float) -> None:
-        root = solve_again(result.sample, result.params, flat, outcomes, ridge, _MAX_STEPS)
-        missing = np.full(flat.size, np.nan)
-        columns[label] = (
-            (root.flat, _errors(result, root, outcomes)) if root.found else (missing, missing)
-        )
-
-    add("as reported", outcomes, options.ridge)
-    for ridge in _RIDGES:
-        if ridge != options.ridge:
-            add(f"ridge {ridge:.0e}", outcomes, ridge)
-    for num_steps in _EM_STEPS:
-        if num_steps != options.em_steps:
-            working = working_distribution(result.sample, result.params, num_steps)
-            add(f"{num_steps} EM steps", outcomes.again(result.params, working), options.ridge)
-    names = result.param_names
-    numbers: dict[str | tuple[str, str], np.ndarray] = {}
-    for k, name in enumerate(names):
-        numbers[name, "estimate"] = np.array([column[0][k] for column in columns.values()])
-        numbers[name, "std. err."] = np.array([column[1][k] for column in columns.values()])
-    rows = []
-    for label, (estimates, errors) in columns.items():
-        rows.append(Row(label, tuple(map(number, estimates))))
-        rows.append(Row("", tuple("" if np.isnan(x) else f"({number(x)})" for x in errors)))
-    return Table(
-        title="Sensitivity of the orthogonal estimates",
-        header=(),
-        columns=names,
-        sections=(tuple(rows),),
-        notes=("Standard errors in parentheses. NaN: no root was found.",),
-        numbers=numbers,
-        index=tuple(columns),
-    )
-
-
-def _errors(result: Any, root: Root, outcomes: Outcomes) -> Float[np.ndarray, " p"]:
-    params = result.sample.unravel(result.params, root.flat)
-    slope = outcomes.slope(params, root.moments, sharp_distribution(result.sample, params))
-    return np.sqrt(np.diagonal(covariance(root.moments, slope, None)))

@@ -14,5 +14,6 @@ from ._save import describe as describe
 from ._save import is_array as is_array
 from ._save import model_arrays as model_arrays
 from ._save import save as save
+from ._save import write as write
 from ._summary import compare as compare
 from ._summary import summary as summary

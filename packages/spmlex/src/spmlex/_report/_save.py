@@ -23,7 +23,10 @@ ENDS = (
     "not_finite_at_start",
     "inner_problem_failed",
     "minimiser_failed",
+    "no_root",
+    "no_information",
 )
+_NUMBERS = ("loglik", "grad_norm", "gap")
 
 
 def save(result: Fit, path: str | os.PathLike[str]) -> None:
@@ -43,34 +46,42 @@ def save(result: Fit, path: str | os.PathLike[str]) -> None:
     TypeError
         If the support is something other than dicts, lists and tuples of arrays and numbers.
     """
-    arrays: dict[str, np.ndarray] = {}
-
-    def keep(name: str, array: Any) -> None:
-        if array is not None:
-            arrays[name] = np.asarray(array)
-
-    for name, leaf in model_arrays(result.model).items():
-        keep(f"model/{name}", leaf)
-    for name, column in result.history.items():
-        keep(f"history/{name}", column)
-    keep("probs", result.probs)
-    supp = _encode(result.supp, arrays)
     problem = result.problem
-    keep("weights", problem.weights)
-    if problem.groups is not None:
-        keep("groups", problem.groups.labels(result.n_obs))
-    header = {
+    groups = None if problem.groups is None else problem.groups.labels(result.n_obs)
+    columns = {f"history/{name}": column for name, column in result.history.items()}
+    arrays = columns | {"probs": result.probs, "weights": problem.weights, "groups": groups}
+    write(path, result, {name: getattr(result, name) for name in _NUMBERS}, arrays)
+
+
+def write(
+    path: str | os.PathLike[str], result: Any, header: dict[str, Any], arrays: dict[str, Any]
+) -> None:
+    """Write what every result has, and what this one has besides.
+
+    Parameters
+    ----------
+    path : str or path
+    result
+        With `model`, `params`, `supp`, `n_obs`, `result` and `stats`.
+    header : dict
+        Numbers and names.
+    arrays : dict
+        None is left out.
+    """
+    kept = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
+    kept |= {f"model/{name}": np.asarray(x) for name, x in model_arrays(result.model).items()}
+    header = header | {
         "format": FORMAT,
         "model": describe(result.model),
         "free": [leaf_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(result.params)],
-        "supp": supp,
+        "supp": _encode(result.supp, kept),
+        "n_obs": result.n_obs,
         "result": next(name for name in ENDS if bool(result.result == getattr(RESULTS, name))),
         "stats": result.stats,
     }
-    header |= {name: getattr(result, name) for name in ("loglik", "n_obs", "grad_norm", "gap")}
     # A file handle, because NumPy would append `.npz` to a path without it.
     with open(path, "wb") as file:
-        contents: dict[str, Any] = arrays | {"header": np.array(json.dumps(header))}
+        contents: dict[str, Any] = kept | {"header": np.array(json.dumps(header))}
         np.savez_compressed(file, **contents)
 
 

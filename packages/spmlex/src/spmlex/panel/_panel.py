@@ -10,6 +10,8 @@ from jax.typing import ArrayLike
 
 from .._fit import fit_multistart
 from .._load import load
+from .._orthogonal import OrthogonalResult
+from .._result import FitResult
 from ._arrays import as_data, as_occasions
 from ._families import FAMILIES, AbstractFamily, ConditionalLogit
 from ._formula import Formula
@@ -241,8 +243,8 @@ class Panel:
         )
         return PanelResult.of(found.best, self, found)
 
-    def load(self, path: str | os.PathLike[str]) -> PanelResult:
-        """Read a fit of this panel that `save` of a result wrote.
+    def load(self, path: str | os.PathLike[str]) -> PanelResult | OrthogonalResult:
+        """Read a fit of this panel, or orthogonal estimates, that `save` of a result wrote.
 
         Parameters
         ----------
@@ -250,15 +252,16 @@ class Panel:
 
         Returns
         -------
-        PanelResult
-            Its `several` is None, as a file keeps the best fit alone.
+        PanelResult or OrthogonalResult
+            `several` of the former is None, as a file keeps the best fit alone.
 
         Raises
         ------
         FileNotFoundError, ValueError
             See `spmlex.load`.
         """
-        return PanelResult.of(load(path, self.model, data=self.data), self, None)
+        found = load(path, self.model, data=self.data)
+        return PanelResult.of(found, self, None) if isinstance(found, FitResult) else found
 
     def read(self, frame: Any) -> tuple[dict[str, Any], np.ndarray | None, np.ndarray]:
         """Other units, with their outcomes, as `posterior`, `simulate` and `fit` take them.
@@ -442,8 +445,7 @@ def _given_grid(grid: Any, effects: tuple[str, ...]) -> Supp:
             f"`grid` must be a dict with a vector for each of {', '.join(map(repr, effects))}."
         )
     else:
-        (name,) = effects
-        axes = {name: np.asarray(grid, float)}
+        axes = {name: np.asarray(grid, float) for name in effects}
     for name, axis in axes.items():
         if axis.ndim != 1 or not axis.size or not np.isfinite(axis).all():
             raise ValueError(

@@ -343,7 +343,7 @@ def _outcome(
     used: Bool[np.ndarray, " rows"],
     beside: "dict[str, pd.Series]",
 ) -> Outcome:
-    values = values.set_axis(order.labels)[used]
+    kept: Any = values.set_axis(order.labels)[used]
     stands: dict[str, Any] = {
         name: beside[name].to_numpy()[used] for name in ("trials", "event") if name in beside
     }
@@ -351,7 +351,7 @@ def _outcome(
         stands["occasion"] = _occasions(order)[used]
         stands["occasion"] = np.unique(stands["occasion"], return_inverse=True)[1]
         stands["alternatives"] = order.within_labels
-    return Outcome(spec.formula.outcome, values, stands)
+    return Outcome(spec.formula.outcome, kept, stands)
 
 
 def _occasions(order: Order) -> Int[np.ndarray, " rows"]:

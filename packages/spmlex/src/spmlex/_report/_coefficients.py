@@ -70,13 +70,11 @@ def plot_coefficients(
 
     Examples
     --------
-    With `result` from the example of `fit`:
+    With `result` and `orthogonal` from the examples of `fit` and `fit_orthogonal`:
 
-    >>> import matplotlib.pyplot as plt
-    >>> _, ax = plt.subplots(figsize=(3.4, 2.5), layout="constrained")
-    >>> ax = spmlex.plot_coefficients({"all": result}, kind="robust", ax=ax)
-    >>> ax.get_xlabel()
-    'Estimate, 95% interval'
+    >>> ax = spmlex.plot_coefficients({"profile": result, "orthogonal": orthogonal})
+    >>> len(ax.get_legend().get_texts())
+    2
     """
     if not isinstance(results, Mapping) or not all(
         isinstance(result, _Estimated) for result in results.values()

@@ -112,6 +112,19 @@ class Panel:
         other or predict the outcome without error. Column and row are named.
     ImportError
         Without formulaic and pandas: `pip install 'spmlex[panel]'`.
+
+    Examples
+    --------
+    With the data of the example of `spmlex.fit`, in a frame:
+
+    >>> import pandas as pd
+    >>> from spmlex.panel import Panel
+    >>> unit, time = np.divmod(np.arange(800), 4)
+    >>> frame = pd.DataFrame({"unit": unit, "time": time, "x": x.ravel(), "y": y.ravel()})
+    >>> panel = Panel("y ~ x", frame, unit="unit", time="time", family="logit")
+    >>> found = panel.fit(starts=1)
+    >>> found.param_names
+    ('x',)
     """
 
     def __init__(

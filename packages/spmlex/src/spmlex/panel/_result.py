@@ -21,6 +21,14 @@ class PanelResult(FitResult):
         What was fitted.
     several : MultistartResult or None
         The fits from all starts.
+
+    Examples
+    --------
+    With `found` from the example of `Panel`:
+
+    >>> effect = found.average_effects("x")
+    >>> bool(0.0 < effect.value[0] < 0.25)
+    True
     """
 
     panel: "Panel"

@@ -45,6 +45,7 @@ myst_heading_anchors = 3
 
 # Types are in the sections of the docstrings, where they name the dimensions.
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 autosummary_generate = True
 numpydoc_show_class_members = False
 

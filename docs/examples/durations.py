@@ -128,9 +128,10 @@ for name, fit in fits.items():
 #
 # Two things to know. One spell a person says little about α: where the grid
 # ends moves it (Baker & Melino, 2000, Journal of Econometrics 96, 357-393,
-# have simulations), and the standard error above knows nothing of that. And
-# what the models say of the sample is nearly one: below, their survival is
-# held against that of Kaplan & Meier.
+# have simulations), and the standard error above knows nothing of that.
+# And all three models miss the bend in the second and third year, as the
+# survival of Kaplan & Meier shows: heterogeneity does not repair a Weibull
+# hazard that is wrong for each person.
 times = np.linspace(0.02, 6.7, 120)
 
 

@@ -37,8 +37,9 @@ class FactorModel(eqx.Module):
     def lclk(
         self, data: Float[Array, "n 3"], supp: Float[Array, " m"]
     ) -> Float[Array, "n m"]:
-        mean = supp[:, None] * jnp.concatenate([jnp.ones(1), self.loadings])
-        z = (data[:, None, :] - mean[None, :, :]) / jnp.exp(self.log_std)
+        loadings = jnp.concatenate([jnp.ones(1), self.loadings])[None, :]
+        mean, std = supp[:, None] * loadings, jnp.exp(self.log_std)
+        z = (data[:, None, :] - mean[None, :, :]) / std[None, None, :]
         constant = jnp.sum(self.log_std) + 1.5 * jnp.log(2 * jnp.pi)
         return -0.5 * jnp.sum(z**2, axis=-1) - constant
 
@@ -82,8 +83,7 @@ def with_optax(start: FactorModel, data: Array, supp: Array) -> FactorModel:
     def value(model: FactorModel) -> Array:
         return spmlex.profile_ll(model, data, supp)[0]
 
-    search = optax.scale_by_backtracking_linesearch(20, store_grad=True)
-    solver = optax.lbfgs(linesearch=search)
+    solver = optax.lbfgs()
     value_and_grad = optax.value_and_grad_from_state(value)
 
     @jax.jit
@@ -192,8 +192,8 @@ for name, minimise in OPTIMISERS.items():
     print(f"{name:<26}{value:>16.10f}{norms[name]:>12.1e}")
 
 # %%
-# They differ in how far they go. Newton steps on exact Hessians, of
-# `spmlex.fit` and of SciPy's ``trust-exact``, end at rounding.
+# They differ in where their tolerances let them stop. The last of the
+# Newton steps of `spmlex.fit`, on exact Hessians, ends at rounding.
 best = ravel_pytree(ends["spmlex.fit"])[0]
 figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
 for k, name in enumerate(OPTIMISERS):
@@ -201,7 +201,7 @@ for k, name in enumerate(OPTIMISERS):
     axes.plot(norms[name], k, "o", color="#004488")
     axes.plot(far if far else np.nan, k, "s", color="#ddaa33")
 axes.plot([], [], "o", color="#004488", label="gradient")
-axes.plot([], [], "s", color="#ddaa33", label="distance from `fit`")
+axes.plot([], [], "s", color="#ddaa33", label="distance from spmlex.fit")
 axes.set_yticks(range(len(OPTIMISERS)), list(OPTIMISERS))
 axes.invert_yaxis()
 axes.set(xscale="log", xlabel="Largest entry, where the search ended")

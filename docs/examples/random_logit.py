@@ -60,7 +60,7 @@ class Logit(eqx.Module):
         return jnp.sum(jax.nn.log_sigmoid(at), axis=1)
 
 
-level, slope = np.meshgrid(np.linspace(-3, 5, 17), np.linspace(-4, 1, 16))
+level, slope = np.meshgrid(np.linspace(-3, 6, 19), np.linspace(-5, 1, 19))
 supp = {
     "level": jnp.array(level.ravel()),
     "price": jnp.array(slope.ravel()),
@@ -111,14 +111,17 @@ axes[0].scatter(
     facecolor="none",
     edgecolor="#004488",
     linewidth=1.5,
+    zorder=3,
     label="masses",
 )
 axes[0].set(xlabel="Liking a", ylabel="Response to price b")
 axes[0].legend(loc="upper right", fontsize="small")
-for ax, name, true in zip(axes[1:], supp, (a, b), strict=True):
+labels = {"level": "Liking a", "price": "Response to price b"}
+for ax, name, true in zip(axes[1:], labels, (a, b), strict=True):
     at = np.sort(true.ravel())
     ax.plot(
         at, np.arange(1, 401) / 400, color="#ddaa33", lw=4, label="truth"
     )
     result.plot_distribution(coordinate=name, ax=ax)
+    ax.set_xlabel(labels[name])
 plt.show()

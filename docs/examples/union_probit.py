@@ -148,8 +148,9 @@ print(
 # %%
 # State dependence is a quarter of the difference that is seen; the rest is
 # that men differ. The picture shows
-# how: of the men who start outside, most will hardly ever join, whatever
-# happens; those who start inside are spread over another range.
+# how: of the men who start outside, three in ten are at the end of the grid
+# and would not join whatever happens, and more than half hardly ever; those
+# who start inside are of two other kinds.
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(9, 3.6), layout="constrained"
 )

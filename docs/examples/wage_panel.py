@@ -207,7 +207,7 @@ left.errorbar(
     color="#bb5566",
     label="normal random effects",
 )
-left.legend(loc="lower right", fontsize="small")
+left.legend(loc="lower left", fontsize="small")
 left.set_xlabel("Effect on the log wage, 95% interval")
 
 v = np.linspace(-1.5, 1.5, 301)

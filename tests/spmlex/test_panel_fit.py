@@ -1,8 +1,5 @@
 """Fits of panels: beside hand-written models and published ones, and what can be asked of them."""
 
-import importlib.util
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,22 +7,16 @@ import optimistix as optx
 import pandas as pd
 import pytest
 
-from .helpers import raises
+from .helpers import example_above, raises
 from .panels import choices, published, unbalanced
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "wage_panel.py"
 FRAME = unbalanced(num_units=120)
 KEYS = {"unit": "unit", "time": "year"}
 
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("wage_panel", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example_above("wage_panel.py", "Estimates")
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +41,8 @@ def test_the_wage_panel_in_five_lines(example):
     )
     result = spmlex.fit(panel.starts(10)[7], panel.data, panel.supp)
 
-    data = example.load()
-    start = example.starts(data)[7]
+    data = example["load"]()
+    start = example["starts"](data)[7]
     np.testing.assert_allclose(panel.starts(10)[7].beta, start.beta, rtol=0, atol=1e-10)
     by_hand = spmlex.fit(start, data, jnp.asarray(grid))
     assert result.result == by_hand.result == spmlex.RESULTS.successful

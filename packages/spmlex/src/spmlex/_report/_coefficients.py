@@ -67,6 +67,14 @@ def plot_coefficients(
         If a fit has no standard errors.
     ImportError
         Without matplotlib.
+
+    Examples
+    --------
+    With `result` and `orthogonal` from the examples of `fit` and `fit_orthogonal`:
+
+    >>> ax = spmlex.plot_coefficients({"profile": result, "orthogonal": orthogonal})
+    >>> len(ax.get_legend().get_texts())
+    2
     """
     if not isinstance(results, Mapping) or not all(
         isinstance(result, _Estimated) for result in results.values()

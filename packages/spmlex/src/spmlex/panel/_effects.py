@@ -1,7 +1,7 @@
 """Averages over the rows of a sample, and by how much variables change them."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from .._use import Estimate, delta
+from ._fields import PanelFit
 from ._formula import Columns
 from ._frame import check_columns
 from ._index import expected, outcome_names
 from ._model import PanelModel, Supp
 from ._read import read_changed
-
-if TYPE_CHECKING:
-    from ._result import PanelResult
 
 
 class _Change(NamedTuple):
@@ -33,7 +31,7 @@ class _Change(NamedTuple):
 
 
 def average_effects(
-    result: "PanelResult",
+    result: PanelFit,
     *names: str,
     kind: str = "hessian",
     clusters: Int[ArrayLike, " n"] | None = None,
@@ -48,8 +46,6 @@ def average_effects(
 
     Parameters
     ----------
-    result : PanelResult
-        With its data, and successful.
     *names : str
         Variables of the frame, or columns of the formula such as `lag(union)`; by default all
         variables right of the tilde.
@@ -87,7 +83,7 @@ def average_effects(
 
 
 def average_prediction(
-    result: "PanelResult",
+    result: PanelFit,
     *,
     kind: str = "hessian",
     clusters: Int[ArrayLike, " n"] | None = None,
@@ -97,8 +93,6 @@ def average_prediction(
 
     Parameters
     ----------
-    result : PanelResult
-        With its data, and successful.
     kind, clusters
         See `cov`.
     **values
@@ -131,7 +125,7 @@ def average_prediction(
 
 
 def _averaged(
-    result: "PanelResult", function: Any, names: tuple[str, ...], kind: str, clusters: Any
+    result: PanelFit, function: Any, names: tuple[str, ...], kind: str, clusters: Any
 ) -> Estimate:
     """Average over rows and distribution of sums over each unit's rows at the active points."""
     panel = result.panel
@@ -149,7 +143,7 @@ def _averaged(
     return dataclasses.replace(delta(result, mean, kind=kind, clusters=clusters), names=names)
 
 
-def _check_variable(result: "PanelResult", name: str) -> None:
+def _check_variable(result: PanelFit, name: str) -> None:
     formula, columns = result.panel.spec.formula, result.panel.known.columns
     if name not in formula.variables:
         order = result.panel.reading.order
@@ -160,7 +154,7 @@ def _check_variable(result: "PanelResult", name: str) -> None:
         )
 
 
-def _changes(result: "PanelResult", name: str) -> list[_Change]:
+def _changes(result: PanelFit, name: str) -> list[_Change]:
     """What a variable, or a column, does to the columns."""
     panel = result.panel
     reading, known = panel.reading, panel.known
@@ -208,7 +202,7 @@ def _change_of_column(columns: Columns, centre: dict[str, float], name: str) -> 
     return _Change(name, columns, at(values[:, k] + 1.0), False, False)
 
 
-def _differs_within(result: "PanelResult", values: np.ndarray) -> bool:
+def _differs_within(result: PanelFit, values: np.ndarray) -> bool:
     """Whether the alternatives of an occasion differ in a variable."""
     layout = result.panel.reading.layout
     assert layout.available is not None
@@ -217,7 +211,7 @@ def _differs_within(result: "PanelResult", values: np.ndarray) -> bool:
 
 
 def _effect_of(
-    result: "PanelResult", model: PanelModel, supp: Supp, change: _Change
+    result: PanelFit, model: PanelModel, supp: Supp, change: _Change
 ) -> Float[Array, "n k q"]:
     def effect(at: Any) -> Array:
         if change.by_step:
@@ -228,7 +222,7 @@ def _effect_of(
 
 
 def _over_rows(
-    result: "PanelResult", model: PanelModel, supp: Supp, change: _Change, effect: Any
+    result: PanelFit, model: PanelModel, supp: Supp, change: _Change, effect: Any
 ) -> Float[Array, "n k q"]:
     """Sum over each unit's rows of what `effect` makes of the outcome along a change of columns."""
     panel = result.panel

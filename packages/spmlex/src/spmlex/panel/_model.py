@@ -48,6 +48,16 @@ class PanelModel(eqx.Module):
         Which columns of `x` are lagged outcomes.
     can_draw : bool
         Whether `sample` knows how the regressors of later rows depend on earlier outcomes.
+
+    Examples
+    --------
+    With `panel` from the example of `Panel`:
+
+    >>> from spmlex.panel import PanelModel
+    >>> isinstance(panel.model, PanelModel)
+    True
+    >>> panel.model.lclk(panel.data, panel.supp).shape[0]
+    200
     """
 
     beta: Float[Array, " k"] | None

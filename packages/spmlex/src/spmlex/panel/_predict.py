@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._families import AbstractBinary, AbstractDistribution, ConditionalLogit
+from ._fields import PanelFit
 from ._frame import require
 from ._index import choice_probs, numeric_levels, row_index
 from ._model import PanelModel
@@ -18,7 +19,6 @@ from ._read import Reading, read_again
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ._result import PanelResult
 
 # Rows looked at together: each at every active point.
 _BLOCK = 100_000
@@ -26,13 +26,11 @@ _BLOCK = 100_000
 _BISECTIONS = 60
 
 
-def predict(result: "PanelResult", frame: Any = None, *, history: Any = None) -> "pd.Series":
+def predict(result: PanelFit, frame: Any = None, *, history: Any = None) -> "pd.Series":
     """Expected outcome of each row; the probability of a one, of an alternative.
 
     Parameters
     ----------
-    result : PanelResult
-        Successful.
     frame : data frame, optional
         Rows with the columns that the formula reads, and the unit; the outcome is not needed, but
         for its lags. By default those of the sample. A lag needs the row before it in the frame.
@@ -70,7 +68,7 @@ def predict(result: "PanelResult", frame: Any = None, *, history: Any = None) ->
 
 
 def predict_probs(
-    result: "PanelResult",
+    result: PanelFit,
     frame: Any = None,
     values: Sequence[float | int] | None = None,
     *,
@@ -125,7 +123,7 @@ def predict_probs(
 
 
 def predict_quantiles(
-    result: "PanelResult",
+    result: PanelFit,
     levels: float | Sequence[float | int] = (0.05, 0.5, 0.95),
     frame: Any = None,
     *,
@@ -234,7 +232,7 @@ class _Rows(NamedTuple):
         return require("pandas").DataFrame(found, reading.all_labels, columns)
 
 
-def _rows_of(result: "PanelResult", frame: Any, history: Any) -> _Rows:
+def _rows_of(result: PanelFit, frame: Any, history: Any) -> _Rows:
     panel = result.panel
     reading = panel.reading if frame is None else read_again(panel.spec, panel.known, frame, False)
     masses = np.asarray(result.probs, float).reshape(result.probs.shape[0], -1)
@@ -248,7 +246,7 @@ def _rows_of(result: "PanelResult", frame: Any, history: Any) -> _Rows:
     return _Rows(result.model, reading, supp, by_unit[:, active])
 
 
-def _known_of(result: "PanelResult", history: Any, wanted: np.ndarray) -> Float[np.ndarray, "n m"]:
+def _known_of(result: PanelFit, history: Any, wanted: np.ndarray) -> Float[np.ndarray, "n m"]:
     """Posterior probabilities of units by their labels.
 
     Raises

@@ -343,7 +343,7 @@ def _outcome(
     used: Bool[np.ndarray, " rows"],
     beside: "dict[str, pd.Series]",
 ) -> Outcome:
-    kept: Any = values.set_axis(order.labels)[used]
+    outcomes = cast("pd.Series", values.set_axis(order.labels).loc[used])
     stands: dict[str, Any] = {
         name: beside[name].to_numpy()[used] for name in ("trials", "event") if name in beside
     }
@@ -351,7 +351,7 @@ def _outcome(
         stands["occasion"] = _occasions(order)[used]
         stands["occasion"] = np.unique(stands["occasion"], return_inverse=True)[1]
         stands["alternatives"] = order.within_labels
-    return Outcome(spec.formula.outcome, kept, stands)
+    return Outcome(spec.formula.outcome, outcomes, stands)
 
 
 def _occasions(order: Order) -> Int[np.ndarray, " rows"]:

@@ -1,18 +1,17 @@
 """What the fit of a panel returns."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._multistart import MultistartResult
 from .._result import FitResult
 from .._table import Table
 from . import _effects, _predict
+from ._design import Design
+from ._fields import PanelFit
 
-if TYPE_CHECKING:
-    from ._panel import Panel
 
-
-class PanelResult(FitResult):
+class PanelResult(PanelFit):
     """The best fit of a panel: a `FitResult` that also predicts, by the names of the frame.
 
     Attributes
@@ -21,10 +20,15 @@ class PanelResult(FitResult):
         What was fitted.
     several : MultistartResult or None
         The fits from all starts.
-    """
 
-    panel: "Panel"
-    several: MultistartResult | None
+    Examples
+    --------
+    With `found` from the example of `Panel`:
+
+    >>> effect = found.average_effects("x")
+    >>> bool(0.0 < effect.value[0] < 0.25)
+    True
+    """
 
     predict = _predict.predict
     predict_probs = _predict.predict_probs
@@ -33,7 +37,7 @@ class PanelResult(FitResult):
     average_prediction = _effects.average_prediction
 
     @classmethod
-    def of(cls, fit: FitResult, panel: "Panel", several: MultistartResult | None) -> "PanelResult":
+    def of(cls, fit: FitResult, panel: Design, several: MultistartResult | None) -> "PanelResult":
         """A fit, with what it is a fit of."""
         fields = {field.name: getattr(fit, field.name) for field in dataclasses.fields(fit)}
         return cls(**fields, panel=panel, several=several)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 
 from ..shared.results import Results, add_arguments
 from .designs import cells
@@ -30,6 +32,10 @@ def main(arguments: list[str]) -> None:
     # One core a process, and no library that waits in one process for the threads of another.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    # Each design is a process, and a run that was broken off goes on: programs are compiled once.
+    programs = Path(tempfile.gettempdir()) / "spmlex-coverage-programs"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(programs))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     results = Results.begin(parser, args, "coverage", part=bool(args.only))
     found = results.content.setdefault("cells", [])
     done = {(cell["name"], cell["n"]) for cell in found}

@@ -25,6 +25,8 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_threefry_partitionable", True)
 
 BOUND_DRAWS = 200_000
+# What is timed of a sample, in this order.
+CLOCKED = ("orthogonal", "profile", "parametric")
 
 
 def run_cell(index: int, num_samples: int, num_resampled: int) -> dict[str, Any]:
@@ -32,10 +34,17 @@ def run_cell(index: int, num_samples: int, num_resampled: int) -> dict[str, Any]
     before, cell = time.perf_counter(), cells()[index]
     parametric = Parametric(cell)
     found: dict[str, list[Found]] = {name: [] for name in (*METHODS, *RESAMPLED)}
+    clock: dict[str, list[float]] = {name: [] for name in CLOCKED}
     for seed in range(num_samples):
-        data = cell.draw(seed)
+        data, times = cell.draw(seed), [time.process_time()]
+        by_all = {METHODS[0]: orthogonal(cell, data, seed)}
+        times.append(time.process_time())
         by_profile, result = profile(cell, data)
-        by_all = {METHODS[0]: orthogonal(cell, data, seed)} | by_profile | parametric(data)
+        times.append(time.process_time())
+        by_all |= by_profile | parametric(data)
+        times.append(time.process_time())
+        for name, seconds in zip(CLOCKED, np.diff(times), strict=True):
+            clock[name].append(float(seconds))
         if seed < num_resampled:
             by_all |= resampled(cell, result, seed)
         for name, one in by_all.items():
@@ -49,6 +58,8 @@ def run_cell(index: int, num_samples: int, num_resampled: int) -> dict[str, Any]
         "bound": rounded(efficient_spread(cell, BOUND_DRAWS)),
         "methods": {name: summarise(rows, truth) for name, rows in found.items() if rows},
         "seconds": round(time.perf_counter() - before, 1),
+        # Of a processor, the median of the samples: the first ones compile.
+        "seconds_a_sample": {name: round(float(np.median(x)), 3) for name, x in clock.items()},
     }
 
 

@@ -166,11 +166,11 @@ def test_draws_agree_with_sums(listed):
     found = spmlex.fit_orthogonal(DrawnLogit(jnp.zeros(2)), data, SUPP, jax.random.key(1))
     assert found.result == spmlex.RESULTS.successful
     assert not found.stats["exact"]
-    assert 0 < found.stats["simulation_share"] <= 0.2
+    assert 0 < found.stats["simulation_share"] <= 0.25
     # Four standard errors of the draws, of two parameters: one in ten thousand.
     error = found.stats["simulation_share"] * exact.std_errors()
     assert (np.abs(found.estimates - exact.estimates) <= 4 * error).all()
-    # A share of 0.2 adds 2% to them, and moves the slopes that they are made of by parts of it.
+    # A share of 0.25 adds 3% to them, and moves the slopes that they are made of by parts of it.
     np.testing.assert_allclose(found.std_errors(), exact.std_errors(), rtol=0.1)
     again = spmlex.fit_orthogonal(DrawnLogit(jnp.zeros(2)), data, SUPP, jax.random.key(1))
     np.testing.assert_array_equal(again.estimates, found.estimates)

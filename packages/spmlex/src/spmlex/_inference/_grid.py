@@ -83,7 +83,9 @@ def grid_notes(result: Fit) -> list[str]:
             f"The grid is coarse for this fit: masses between its points could add up to "
             f"{total * most:.3g} to the log-likelihood. Either a standard deviation has shrunk to "
             "the distance between the points, which is no estimate, or the points are too few. "
-            "Compare with other starts and with a finer grid."
+            "Compare with a finer grid; the ways out of the former are other starts "
+            "(`fit_multistart`), a floor under the standard deviation in the model, and "
+            "`fit_orthogonal`, where none vanishes."
         )
     # The bound is loose, but where it is small there is nothing to solve.
     gain = 0.0

@@ -17,7 +17,7 @@ class Orthogonal(eqx.Module):
         one. What it moves the estimates by is reported.
     simulation_tol : float
         Outcomes are drawn until the error of simulation is below this part of each standard error;
-        at 0.2 it adds two per cent to them. It is part of the standard errors that are reported.
+        at 0.25 it adds three per cent to them. It is part of the standard errors that are reported.
 
     Examples
     --------
@@ -31,7 +31,7 @@ class Orthogonal(eqx.Module):
 
     em_steps: int = eqx.field(default=1, static=True)
     ridge: float = eqx.field(default=1e-4, static=True)
-    simulation_tol: float = eqx.field(default=0.2, static=True)
+    simulation_tol: float = eqx.field(default=0.25, static=True)
 
     def __check_init__(self) -> None:
         """Refuse what makes no score."""

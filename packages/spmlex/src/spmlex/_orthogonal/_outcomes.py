@@ -14,8 +14,8 @@ from ._moments import Moments, solve_moments
 from ._rows import RowTerms, Sums, residuals, sum_rows
 from ._sample import Sample
 
-# Blocks of draws: at least two, of a thousand rows at least, and no more rows than this in all.
-FIRST_BLOCKS, _BLOCK_ROWS, _MAX_ROWS = 2, 1_000, 400_000
+# Blocks of draws: at least four, of a thousand rows at least, and no more rows than this in all.
+FIRST_BLOCKS, _BLOCK_ROWS, _MAX_ROWS = 4, 1_000, 400_000
 # Rows that tell a covariance to a few per cent.
 _ENOUGH_ROWS = 10_000
 
@@ -112,12 +112,9 @@ class Outcomes:
             rows = drawn(model, self._key, k, sample.data, sample.supp, self.working, sample.labels)
             terms = sample.terms(self.params, rows, self.working)
             self._blocks.append(Block(rows, terms.log_mix, self._sum(terms, terms.log_mix)))
-        sums = [block.sums for block in self._blocks if block.sums is not None]
-        check_draws(
-            np.sum([x.mean for x in sums], axis=0),
-            np.sum([x.square for x in sums], axis=0),
-            self._names,
-        )
+        powers = np.sum([x.sums.powers for x in self._blocks if x.sums is not None], axis=0)
+        count = self._flat.size
+        check_draws(powers[0, :count], powers[1, count : 2 * count], self._names)
 
     def moments(self, params: PyTree, ridge: float) -> Moments:
         """The orthogonal score at a parameter."""
@@ -201,5 +198,5 @@ class Outcomes:
         if self.exact:
             return 1.0
         weights = np.asarray(self._repeated.weights)
-        first, second = sums.parts
+        first, second = sums.powers[:, -1]
         return float(first**2 / second * (weights**2).sum() / weights.sum() ** 2)

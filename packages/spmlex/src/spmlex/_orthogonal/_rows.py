@@ -89,20 +89,15 @@ class Sums(NamedTuple):
         Σ r D sᵀ over the rows of each group.
     scores : Float[Array, "p p"]
         Σ r s sᵀ.
-    mean : Float[Array, "p"]
-        Σ r s: zero in expectation.
-    square : Float[Array, "p"]
-        Σ r² s²: the variance of the former.
-    parts : Float[Array, "2"]
-        Σ r and Σ r².
+    powers : Float[Array, "2 k"]
+        Σ r (s, s², 1) and Σ r² (s, s², 1), k = 2p + 1: Σ r s is zero in expectation, Σ r² s² its
+        variance, and Σ r over the root of Σ r² says how many rows count.
     """
 
     cross: Float[Array, "g m m"]
     with_scores: Float[Array, "g m p"]
     scores: Float[Array, "p p"]
-    mean: Float[Array, " p"]
-    square: Float[Array, " p"]
-    parts: Float[Array, "2"]
+    powers: Float[Array, "2 k"]
 
 
 @eqx.filter_jit
@@ -125,14 +120,12 @@ def sum_rows(
 
     members = labels[None, :] == jnp.arange(num_groups)[:, None]
     cross, with_scores = lax.map(of_group, jnp.where(members, parts[None, :], 0.0))
-    squares = jnp.stack([parts, parts**2])
+    powers = jnp.concatenate([scores, scores**2, jnp.ones_like(scores[:, :1])], axis=1)
     return Sums(
         cross,
         with_scores,
         product((scores * parts[:, None]).T, scores),
-        product(squares, scores)[0],
-        product(squares, scores**2)[1],
-        jnp.sum(squares, axis=1),
+        product(jnp.stack([parts, parts**2]), powers),
     )
 
 

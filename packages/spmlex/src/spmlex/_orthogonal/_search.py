@@ -18,12 +18,13 @@ from ._working import working_distribution
 
 # The norm of the mean at which a root is one, in standard errors: as far as rounding lets it.
 _TOL_DOUBLE, _TOL_SINGLE = 1e-6, 1e-2
-# While the working distribution is still to be chosen anew, it need not be better than this.
-_LOOSE_TOL = 0.1
+# While the working distribution is still to be chosen anew. Its steps are cheap, with few draws,
+# and teach the slope to those that follow with many.
+_LOOSE_TOL = 0.01
 # Draws are made anew at the root until this part of them counts there.
 _OVERLAP, _MAX_ROUNDS = 0.9, 12
 # More draws than are wanted, by this factor.
-_MORE = 1.2
+_MORE = 1.1
 
 
 class Attempt(NamedTuple):

@@ -89,21 +89,21 @@ def test_what_failed_already_compiles_nothing(compiled):
     assert compiled(mixsqpx.mixsolve, log_lik, throw=False) == 0
 
 
-def test_only_the_sizes_that_are_reached_are_compiled(compiled):
+def test_only_the_sizes_that_are_reached_are_compiled(monkeypatch):
     """There are three sizes of working sets for these 200 components."""
     import mixsqpx
     from mixsqpx._shapes import padded_shape
 
+    programs = {}
+    monkeypatch.setattr("mixsqpx._programs._kept", programs)
     assert len(mixsqpx.MixSQP().sizes(*padded_shape(600, 200))) == 3
-    few, many = (jnp.asarray(log_lik_of(600, 200, width=width)) for width in (1.5, 0.03))
-    jax.clear_caches()
-    first = compiled(mixsqpx.mixsolve, few)
-    second = compiled(mixsqpx.mixsolve, many)
+    few, many = (log_lik_of(600, 200, width=width) for width in (1.5, 0.03))
     assert int(mixsqpx.mixsolve(few).stats["num_active"]) <= 16
-    assert int(mixsqpx.mixsolve(many).stats["num_active"]) > 40
     # One or two sizes, then the others.
+    first = len(programs)
     assert 1 <= first <= 2
-    assert second >= 1
+    assert int(mixsqpx.mixsolve(many).stats["num_active"]) > 40
+    assert len(programs) > first
 
 
 def test_no_lapack_where_working_sets_are_small():
@@ -177,7 +177,8 @@ def test_programs_are_kept_between_processes(tmp_path):
     for _ in range(2):
         subprocess.run([sys.executable, "-c", code], check=True, env=env)
         kept.append({path.name for path in tmp_path.iterdir() if path.name.endswith("-cache")})
-    assert any("run_phase" in name for name in kept[0])
+    # Older releases of JAX have no name for what `partial` makes.
+    assert any("run_phase" in name or "unnamed" in name for name in kept[0])
     assert kept[1] == kept[0]
 
 

@@ -7,7 +7,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # need. A variable, so that processes which tests start inherit it. The gate sets it to 0 once.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -29,8 +28,10 @@ settings.register_profile("nightly", deadline=None, max_examples=1000)
 settings.load_profile("default")
 
 
-# Linux allows a process 65 530 memory mappings. A module's programs take up to 14 000.
+# Linux allows a process 65 530 memory mappings. One test's programs take up to 14 000.
 MOST_MAPPINGS = 45_000
+# What takes less seconds does not compile much, and is not worth a look at the mappings.
+_LONG = 1.0
 
 
 def num_mappings() -> int:
@@ -39,12 +40,11 @@ def num_mappings() -> int:
     return table.read_bytes().count(b"\n") if table.exists() else 0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_programs_are_dropped() -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> None:
     """Make room before the limit, where the next program would end in a segmentation fault.
 
-    Not after every module: the next would compile the same programs anew.
+    Not after every test: the next would compile the same programs anew.
     """
-    yield
-    if num_mappings() > MOST_MAPPINGS:
+    del item
+    if call.duration > _LONG and num_mappings() > MOST_MAPPINGS:
         jax.clear_caches()

@@ -4,6 +4,7 @@ import math
 
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from ._inputs import as_problem_arrays
@@ -98,7 +99,7 @@ def _ratios(
 
 def optimality_gap(
     log_lik: Float[Array, "n m"],
-    probs: Float[Array, " m"],
+    probs: Float[ArrayLike, " m"],
     weights: Float[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     """Optimality gap log maxⱼ Σᵢ ωᵢ aᵢⱼ/uᵢ, over all components (Lindsay, 1983).
@@ -124,16 +125,16 @@ def optimality_gap(
     >>> print(f"{mixsqpx.optimality_gap(log_lik, jnp.array([0.5, 0.5])):.4f}")
     0.0313
     """
-    log_lik, probs, weights = as_problem_arrays(log_lik, weights, probs)
-    on_simplex = jnp.all(probs >= -_LOST) & (jnp.abs(jnp.sum(probs) - 1) <= _LOST**0.5)
-    probs = jnp.maximum(probs, 0.0)
-    probs = probs / jnp.sum(probs)
-    omega, ratios = _ratios(log_lik, probs, weights)
+    log_lik, masses, weights = as_problem_arrays(log_lik, weights, probs)
+    on_simplex = jnp.all(masses >= -_LOST) & (jnp.abs(jnp.sum(masses) - 1) <= _LOST**0.5)
+    masses = jnp.maximum(masses, 0.0)
+    masses = masses / jnp.sum(masses)
+    omega, ratios = _ratios(log_lik, masses, weights)
     slopes = product(omega, ratios)
     # A maximum alone does not promise to pass a NaN on.
     broken = jnp.any(jnp.isnan(slopes)) | ~on_simplex
     gap = jnp.where(broken, jnp.nan, jnp.log(jnp.max(slopes)))
-    impossible = objective(log_lik, probs, weights) == jnp.inf
+    impossible = objective(log_lik, masses, weights) == jnp.inf
     return jnp.where(on_simplex & impossible, jnp.inf, gap)
 
 

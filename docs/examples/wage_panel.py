@@ -59,6 +59,11 @@ class WageModel(eqx.Module):
     beta: Float[Array, " k"]
     log_sigma: Float[Array, ""]
 
+    @property
+    def coef_names(self) -> dict[str, list[str]]:
+        """What the table calls the entries of `beta`."""
+        return {"beta": REGRESSORS}
+
     def lclk(
         self, data: dict[str, Array], supp: Float[Array, " m"]
     ) -> Float[Array, "n m"]:
@@ -183,17 +188,13 @@ print(f"log-likelihood  {result.loglik:9.2f}, normal {normal_loglik:9.2f}")
 # others.
 LABELS = {"married": "married", "union": "union", "educ": "school year"}
 LABELS |= {"black": "black", "hisp": "Hispanic", "exper": "experience"}
-params = {
-    f"beta[{REGRESSORS.index(name)}]": label
-    for name, label in LABELS.items()
-}
 
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(9, 4), layout="constrained"
 )
 spmlex.plot_coefficients(
     {"profile likelihood": result, "orthogonal": orthogonal},
-    params=params,
+    params=LABELS,
     kind="robust",
     ax=left,
 )

@@ -83,8 +83,9 @@ def test_numbers_of_r(row: list[str]):
     # Eight decimals are shown, and a solve is within its gap of the minimum.
     assert abs(float(ours.objective) - here) <= 0.5e-8 + 1e-10
     assert abs(theirs.objective - in_r) <= 0.5e-8
-    # Powers of ten: of the gap, of a difference known to a gap of ours, and of proportions, which
-    # on a fine grid are known to the root of it.
+    # One digit is shown, so that the number is within half of it (1.49 is shown as 1): of the gap,
+    # of a difference known to a gap of ours, and of proportions, which on a fine grid are known to
+    # the root of it.
     assert theirs.gap == pytest.approx(gap, rel=0.5)
     assert theirs.objective - float(ours.objective) == pytest.approx(above, rel=0.5, abs=1e-10)
     difference = np.abs(theirs.probs - np.asarray(ours.probs)).max()

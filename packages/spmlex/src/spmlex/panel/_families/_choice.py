@@ -60,8 +60,8 @@ class ConditionalLogit(AbstractFamily):
         return jnp.sum(rows["y"] * index, axis=-2) - total
 
     def mean(self, index: Array, shape: Shape) -> Array:
-        """Raise, as probabilities are those of a whole occasion."""
-        raise NotImplementedError
+        """Raise a TypeError, as probabilities are those of a whole occasion."""
+        raise TypeError("Probabilities of choices are those of an occasion, by `choice_probs`.")
 
     def choice_probs(self, available: Array, index: Array) -> Array:
         """Probability of each alternative, on the axis before the last."""

@@ -1,5 +1,6 @@
 """Durations, some of which are known to be longer than what was seen of them."""
 
+import abc
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +36,9 @@ class AbstractDuration(AbstractDistribution):
 
     link = "the log hazard"
 
+    @abc.abstractmethod
     def log_shape(self, shape: Shape) -> Array | float:
         """Log of the power at which the cumulated hazard grows."""
-        raise NotImplementedError
 
     @classmethod
     def encode(

@@ -1,11 +1,9 @@
-"""Columns of coefficients, once the formula has made them: means within units, centres, lags."""
-
-import re
+"""Columns of coefficients, once the formula has made them: means within units, centres."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ._formula import Columns, Formula
+from ._formula import Columns
 from ._frame import Order, plain
 from ._occasions import numbers_of_occasions
 from ._reading import Spec
@@ -71,13 +69,6 @@ def centred(columns: Columns, centre: dict[str, float]) -> Columns:
     """Common columns measured from their means over the rows of the first frame."""
     means = np.array([centre.get(name, 0.0) for name in columns.common])
     return columns._replace(x=columns.x - means)
-
-
-def lags_of(formula: Formula, columns: Columns) -> tuple[tuple[str, int], ...]:
-    """Columns that are nothing but a lag of the outcome, and how far they go back."""
-    pattern = re.compile(rf"lag\({re.escape(formula.outcome)}(?:,\s*(?:periods\s*=\s*)?(\d+))?\)")
-    found = ((name, pattern.fullmatch(name)) for name in columns.common)
-    return tuple((name, int(match[1] or 1)) for name, match in found if match)
 
 
 def occasion_means(

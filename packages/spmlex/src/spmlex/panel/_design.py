@@ -68,7 +68,7 @@ class Design:
         self._pooled = self._estimate_pooled()
         template = PanelModel(
             None, None, reading.family, reading.columns.common, reading.columns.effects,
-            tuple(reading.columns.common.index(name) for name, _ in self.known.lags),
+            self.known.lags,
             _can_draw(self.spec.formula, self.known),
         )  # fmt: skip
         self.model = with_share(template, self._pooled, 0.0)
@@ -248,8 +248,8 @@ def _numbers_of(reading: Reading, name: str) -> np.ndarray | None:
 
 
 def _can_draw(formula: Formula, known: Known) -> bool:
-    """Whether all that depends on earlier outcomes is a column `lag(y)`."""
-    outcome, plain = set(formula.outcome_variables), {name for name, _ in known.lags}
+    """Whether all that depends on earlier outcomes are columns that follow them."""
+    outcome, plain = set(formula.outcome_variables), {lag.column for lag in known.lags}
     depends = [
         name
         for name in (*known.columns, *known.effects)

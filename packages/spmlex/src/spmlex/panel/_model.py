@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from ._families import AbstractFamily, Normal
+from ._lags import Lag
 
 Supp = Float[Array, " m"] | dict[str, Float[Array, " m"]]
 
@@ -44,8 +45,8 @@ class PanelModel(eqx.Module):
         Names of the common coefficients.
     effects : tuple of str
         Names of the heterogeneous ones.
-    lags : tuple of int
-        Which columns of `x` are lagged outcomes.
+    lags : tuple of Lag
+        Which columns of `x` are functions of lagged outcomes, and of how many periods before.
     can_draw : bool
         Whether `sample` knows how the regressors of later rows depend on earlier outcomes.
 
@@ -65,7 +66,7 @@ class PanelModel(eqx.Module):
     family: AbstractFamily = eqx.field(static=True)
     columns: tuple[str, ...] = eqx.field(static=True)
     effects: tuple[str, ...] = eqx.field(static=True)
-    lags: tuple[int, ...] = eqx.field(static=True, default=())
+    lags: tuple[Lag, ...] = eqx.field(static=True, default=())
     can_draw: bool = eqx.field(static=True, default=True)
 
     @property
@@ -124,6 +125,11 @@ class PanelModel(eqx.Module):
     def sample(self, key: Array, data: dict[str, Any], latent: Supp) -> dict[str, Any]:
         """New outcomes of each unit, given its effect; lagged outcomes follow them.
 
+        With a logarithmic link and lags, a unit is followed until an outcome exceeds all those of
+        `data`, and masked from the row after: there outcomes that enter the next mean by its
+        logarithm would grow without bound, and have no moments. That is a rule of observation which
+        outcomes up to then decide, so that the likelihood of what is seen stays what `lclk` says.
+
         Raises
         ------
         TypeError
@@ -131,32 +137,42 @@ class PanelModel(eqx.Module):
         """
         if not self.can_draw:
             raise TypeError(
-                "Outcomes cannot be drawn: the formula has a function of a lagged outcome, or an "
-                "outcome whose lag is not a number. Columns `lag(y)` by themselves can be followed."
+                "Outcomes cannot be drawn: a column of the formula depends on earlier outcomes in a "
+                "way that draws cannot follow. Numbers that are functions of one lag, such as "
+                "`lag(y)` or `log(1 + lag(y))`, can be followed."
             )
         values = self.points(latent)
         effect = jnp.sum(data["z"] * _like_rows(values, data["z"]), axis=-1)
         if not self.lags:
             index = self.common_index(data["x"], data["offset"]) + effect
             return data | {"rows": self.family.draw(key, data["rows"], index, self.shape)}
-        columns = jnp.asarray(self.lags)
+        places = jnp.asarray([self.columns.index(lag.column) for lag in self.lags])
+        outcomes, largest = data["rows"]["y"], jnp.inf
+        if self.family.log_link:
+            largest = jnp.max(jnp.where(data["mask"], outcomes, -jnp.inf))
 
-        def step(drawn: Array, period: PyTree) -> tuple[Array, PyTree]:
+        def step(state: tuple[Array, Array], period: PyTree) -> tuple[PyTree, PyTree]:
             """Draw the outcomes of one row, after those of the rows before."""
+            drawn, followed = state
             t, key, rows, x, source, offset, effect = period
             before = jnp.take_along_axis(drawn, jnp.maximum(source, 0), axis=1)
-            x = x.at[:, columns].set(jnp.where(source >= 0, before, x[:, columns]))
+            lagged = jnp.stack([lag(before[:, k]) for k, lag in enumerate(self.lags)], axis=1)
+            x = x.at[:, places].set(jnp.where(source >= 0, lagged, x[:, places]))
             index = self.common_index(x, offset) + effect
             rows = self.family.draw(key, rows, index, self.shape)
-            return drawn.at[:, t].set(rows["y"].astype(drawn.dtype)), (rows, x)
+            outcome = rows["y"].astype(drawn.dtype)
+            # Of units that are followed no longer the lags stay where nothing overflows.
+            state = drawn.at[:, t].set(jnp.minimum(outcome, largest)), followed & (outcome <= largest)
+            return state, (rows, x, followed)
 
-        num_rows = data["mask"].shape[1]
+        num_units, num_rows = data["mask"].shape
         of_rows = (data["rows"], data["x"], data["source"], data["offset"], effect)
         of_rows = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), of_rows)
         periods = (jnp.arange(num_rows), jax.random.split(key, num_rows), *of_rows)
-        _, found = lax.scan(step, jnp.zeros_like(data["offset"]), periods)
-        rows, x = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), found)
-        return data | {"rows": rows, "x": x}
+        start = jnp.zeros_like(data["offset"]), jnp.ones(num_units, bool)
+        _, found = lax.scan(step, start, periods)
+        rows, x, followed = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), found)
+        return data | {"rows": rows, "x": x, "mask": data["mask"] & followed}
 
 
 def _like_rows(values: Float[Array, "n q"], z: Array) -> Array:

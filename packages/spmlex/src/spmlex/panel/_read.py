@@ -10,7 +10,6 @@ from ._columns import (
     centred,
     check_finite,
     find_averaged,
-    lags_of,
     occasion_means,
     that_differ,
     with_means,
@@ -18,6 +17,7 @@ from ._columns import (
 from ._families import AbstractFamily, ConditionalLogit, Outcome
 from ._formula import INTERCEPT, Columns
 from ._frame import Lookup, Order, as_pandas, check_columns, check_mixed, in_order, numbered
+from ._lags import lags_of
 from ._occasions import as_known_alternatives, numbers_of_occasions, whole_occasions
 from ._rank import check_rank
 from ._reading import Known, Reading, Spec
@@ -66,7 +66,7 @@ def read_first(spec: Spec, frame: Any) -> tuple[Reading, Known]:
     if spec.center and INTERCEPT in columns.effects:
         centre = dict(zip(columns.common, columns.x.mean(axis=0).tolist(), strict=True))
         # Lagged outcomes stay as they are, since outcomes that are drawn take their place.
-        centre |= {name: 0.0 for name, _ in lags}
+        centre |= {lag.column: 0.0 for lag in lags}
     columns = centred(columns, centre)
     reading = _reading(frame, order, used, columns, family, outcomes, beside, of_units, dropped)
     group_labels = None

@@ -10,6 +10,7 @@ from ._arrays import Layout, as_data
 from ._families import AbstractFamily
 from ._formula import Columns, Formula
 from ._frame import Lookup, Order
+from ._lags import Lag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ class Known(NamedTuple):
     effects: tuple[str, ...]
     averaged: tuple[str, ...]
     centre: dict[str, float]
-    lags: tuple[tuple[str, int], ...]
+    lags: tuple[Lag, ...]
     group_labels: np.ndarray | None
 
 
@@ -102,7 +103,7 @@ class Reading(NamedTuple):
     order: Order
     used: Bool[np.ndarray, " all"]
 
-    def data(self, lags: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    def data(self, lags: tuple[Lag, ...]) -> dict[str, Any]:
         """The `data` of a `PanelModel`."""
         return as_data(
             self.family,
@@ -114,11 +115,11 @@ class Reading(NamedTuple):
             self.sources(lags),
         )
 
-    def sources(self, lags: tuple[tuple[str, int], ...]) -> Int[np.ndarray, "rows l"]:
+    def sources(self, lags: tuple[Lag, ...]) -> Int[np.ndarray, "rows l"]:
         """For each lag the number of the used row from which it comes, -1 for none."""
         number = np.where(self.used, np.cumsum(self.used) - 1, -1)
         found = np.full((int(self.used.sum()), len(lags)), -1)
-        for k, (_, periods) in enumerate(lags):
-            source = Lookup(self.order).source(periods)[self.used]
+        for k, lag in enumerate(lags):
+            source = Lookup(self.order).source(lag.periods)[self.used]
             found[:, k] = np.where(source >= 0, number[np.maximum(source, 0)], -1)
         return found

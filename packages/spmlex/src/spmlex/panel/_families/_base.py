@@ -100,6 +100,8 @@ class AbstractFamily(abc.ABC):
     name: ClassVar[str]
     link: ClassVar[str]
     """What the index is, in words."""
+    log_link: ClassVar[bool] = False
+    """Whether the mean is exponential in the index."""
     needs_rows: ClassVar[bool] = False
     """Whether a distribution of the effect is told from the noise by units of several rows alone.
     """

@@ -63,6 +63,7 @@ class Poisson(AbstractDistribution):
 
     name = "poisson"
     link = "the log of the mean"
+    log_link = True
     discrete = True
 
     @classmethod
@@ -110,6 +111,7 @@ class NegativeBinomial(AbstractDistribution):
 
     name = "negative binomial"
     link = "the log of the mean"
+    log_link = True
     discrete = True
 
     @classmethod

@@ -35,6 +35,7 @@ class AbstractDuration(AbstractDistribution):
     censored: bool = False
 
     link = "the log hazard"
+    log_link = True
 
     @abc.abstractmethod
     def log_shape(self, shape: Shape) -> Array | float:

@@ -58,6 +58,17 @@ CASES = {
     "infinite function": (("wage ~ log(z)", FRAME.assign(z=FRAME["x"] ** 2).pipe(
         lambda f: f.assign(z=np.where(f.index == "r5", 0.0, f["z"])))), {},
         ["`log(z)` is -inf in row 'r5'."]),
+    "function without a value": (
+        ("wage ~ log(z)", put("x", 1.5).assign(z=np.where(FRAME.index >= "r8", -1.5, 2.0))), {},
+        ["`log(z)` is not a number in row 'r8', where `z` is -1.5, and in 11 more rows."],
+    ),
+    "interaction without a value": (
+        ("wage ~ x:np.sqrt(z)", FRAME.assign(z=np.where(FRAME.index == "r9", -1.0, 2.0))), {},
+        ["`x:np.sqrt(z)` is not a number in row 'r9', where `x` is", "`z` is -1.0."],
+    ),
+    "outcome without a value": (("log(wage) ~ x", put("wage", -2.0, "r0").assign(
+        wage=lambda f: f["wage"].abs().where(f.index != "r0", -2.0))), {},
+        ["`log(wage)` is not a number in row 'r0', where `wage` is -2.0."]),
     "infinite outcome": (("wage ~ x", put("wage", -np.inf)), {},
                          ["`wage` must be finite, but it is -inf in row 'r7'."]),
     "repeated rows": (("wage ~ x", pd.concat([FRAME, FRAME.iloc[[3]]])), {},

@@ -213,6 +213,59 @@ def test_lags_and_initial_values():
     np.testing.assert_array_equal(kept, [2.0, 3.0])
 
 
+def test_what_lags_and_initial_values_lack():
+    """A year that is not there, one whose value is missing, and a first value that is missing."""
+    frame = pd.DataFrame(
+        {
+            "unit": [1, 1, 1, 1, 2, 2, 2, 3, 3, 3],
+            "year": [0, 1, 2, 3, 0, 1, 2, 0, 1, 2],
+            "y": [1.0, 2.0, np.nan, 3.0, np.nan, 2.0, 4.0, 5.0, 3.0, 8.0],
+            "x": [1.0, 0.0, 2.0, 5.0, 3.0, 1.0, 7.0, 2.0, 9.0, 4.0],
+        }
+    )
+    found = panel("y ~ x + lag(y)", frame)
+    assert found.dropped == {"`y`": 2, "an earlier row": 2, "an earlier value": 2}
+    found = panel("y ~ x + initial(y)", frame)
+    assert found.dropped == {"`y`": 2, "a first value": 2}
+    # Of a value that is not there a comparison would make a zero.
+    found = panel("x ~ I(lag(y) > 1)", frame)
+    assert found.num_rows == 5
+    assert found.dropped == {"`y`": 1, "an earlier row": 2, "an earlier value": 2}
+
+
+def test_columns_that_follow_drawn_outcomes():
+    from spmlex.panel._lags import Lag
+
+    found = panel("visits ~ x + log(1 + lag(visits)) + I(lag(visits) > 0)", family="poisson")
+    assert found.model.lags == (
+        Lag("log(1 + lag(visits))", 1, "log(1 + lagged)"),
+        Lag("I(lag(visits) > 0)", 1, "I(lagged > 0)"),
+    )
+    values = [np.asarray(lag(jnp.asarray([0.0, 2.0]))) for lag in found.model.lags]
+    np.testing.assert_allclose(values, [[0.0, np.log(3.0)], [0.0, 1.0]], rtol=1e-15)
+    assert found.model.can_draw
+    for other in ("lag(visits)*x", "log(lag(visits) + lag(visits, 2) + 1)", "poly(lag(visits), 2)"):
+        assert not panel(f"visits ~ {other}", family="poisson").model.can_draw
+
+
+def test_units_are_followed_until_a_count_exceeds_those_of_the_sample():
+    """With an effect of 2 and a lag in the log mean counts would grow without bound."""
+    import jax
+
+    found = panel("visits ~ x + lag(visits)", family="poisson", center=False)
+    model = type(found.model)(jnp.asarray([0.0, 0.5]), *list(vars(found.model).values())[1:])
+    drawn = model.sample(jax.random.key(0), found.data, jnp.full(40, 2.0))
+    mask, before = np.asarray(drawn["mask"]), np.asarray(found.data["mask"])
+    y, largest = np.asarray(drawn["rows"]["y"]), FRAME["visits"].max()
+    exceeds = np.cumsum(np.where(before, y > largest, False), axis=1)
+    np.testing.assert_array_equal(mask, before & (exceeds - (y > largest) == 0))
+    assert 20 <= np.sum((mask != before).any(axis=1)) < 40
+    lags = np.asarray(drawn["x"])[:, 1:, 1]
+    seen = mask[:, 1:] & (np.asarray(drawn["source"])[:, 1:, 0] >= 0)
+    np.testing.assert_array_equal(lags[seen], y[:, :-1][seen])
+    assert np.isfinite(np.asarray(model.lclk(drawn, jnp.asarray([-3.0, 0.0, 3.0])))).all()
+
+
 def test_means_within_units():
     frame = FRAME.assign(born=FRAME["unit"] % 7)
     found = panel("wage ~ x + born + lag(wage) + C(region)", frame, means=True, center=False)

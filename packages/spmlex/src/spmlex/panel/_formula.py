@@ -1,20 +1,19 @@
 """What a formula says of a frame: outcomes and columns, row by row."""
 
-import re
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ._frame import FUNCTIONS, Lookup, check_columns, require
+from ._evaluate import check_defined, evaluate_terms, parse, variables_of
+from ._frame import Order, require
+from ._lookup import Lookup
 
 if TYPE_CHECKING:
     import pandas as pd
 
 INTERCEPT = "Intercept"
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m|[⧛⧚]")
 
 
 class Formula:
@@ -51,65 +50,89 @@ class Formula:
         if not self.outcome:
             raise ValueError(f"`formula` {formula!r} has no outcome left of the tilde.")
         self._parts = {
-            "common": _parsed(right, "formula"),
-            "heterogeneous": _parsed(heterogeneous, "heterogeneous"),
+            "common": parse(right, "formula"),
+            "heterogeneous": parse(heterogeneous, "heterogeneous"),
         }
         self._specs: Any = None
         self._outcome = (
-            None if self.outcome.isidentifier() else _parsed(f"0 + {{{self.outcome}}}", "formula")
+            None if self.outcome.isidentifier() else parse(f"0 + {{{self.outcome}}}", "formula")
         )
 
     @property
     def variables(self) -> tuple[str, ...]:
         """Columns that the right-hand sides read."""
-        return tuple(sorted(set().union(*map(_variables, self._parts.values()))))
+        return tuple(sorted(set().union(*map(variables_of, self._parts.values()))))
 
     @property
     def outcome_variables(self) -> tuple[str, ...]:
         """Columns that the outcome is made of."""
         if self._outcome is None:
             return (self.outcome,)
-        return tuple(sorted(_variables(self._outcome)))
+        return tuple(sorted(variables_of(self._outcome)))
 
-    def outcome_of(self, frame: "pd.DataFrame", lookup: Lookup) -> "pd.Series":
-        """The outcome of each row, missing ones included."""
-        pd = require("pandas")
+    def outcome_of(self, order: Order, lookup: Lookup) -> "pd.Series":
+        """The outcome of each row, missing ones included.
+
+        Raises
+        ------
+        ValueError
+            Where it is a function that has no value.
+        """
+        pd, frame = require("pandas"), order.frame
         if self._outcome is None:
             return cast("pd.Series", frame[self.outcome])
-        matrix = _evaluated(self._outcome, frame, lookup, na_action="ignore")
+        matrix = evaluate_terms(self._outcome, frame, lookup, na_action="ignore")
         if matrix.shape[1] != 1:
             raise ValueError(
                 f"The outcome `{self.outcome}` is {matrix.shape[1]} columns, and must be one."
             )
-        return pd.Series(np.asarray(matrix)[:, 0], frame.index)
+        found = pd.Series(np.asarray(matrix)[:, 0], frame.index)
+        missing = found.isna().to_numpy()
+        check_defined(self.outcome, missing, self.outcome_variables, order, lookup)
+        return found
 
     def fit(
-        self, frame: "pd.DataFrame", lookup: Lookup, unusable: Bool[np.ndarray, " rows"]
+        self, order: Order, lookup: Lookup, unusable: Bool[np.ndarray, " rows"]
     ) -> tuple["Columns", Bool[np.ndarray, " rows"]]:
         """Columns of the usable rows, and which these are; categories are known from here on.
 
         Raises
         ------
         ValueError
-            Where a term cannot be evaluated.
+            Where a term cannot be evaluated, or has no value.
         """
         both = require("formulaic").Formula(**self._parts)
-        matrices, used = _complete(both, frame, lookup, unusable)
+        matrices, used = _complete(both, order.frame, lookup, unusable)
         self._specs = matrices.model_spec
+        self._check_terms(order, lookup, ~used & ~unusable)
         return _columns(matrices), used
 
     def again(
-        self, frame: "pd.DataFrame", lookup: Lookup, unusable: Bool[np.ndarray, " rows"]
+        self, order: Order, lookup: Lookup, unusable: Bool[np.ndarray, " rows"]
     ) -> tuple["Columns", Bool[np.ndarray, " rows"]]:
         """The same columns of another frame.
 
         Raises
         ------
         ValueError
-            For categories that were not there at first.
+            As `fit`, and for categories that were not there at first.
         """
-        matrices, used = _complete(self._specs, frame, lookup, unusable)
+        matrices, used = _complete(self._specs, order.frame, lookup, unusable)
+        self._check_terms(order, lookup, ~used & ~unusable)
         return _columns(matrices), used
+
+    def _check_terms(
+        self, order: Order, lookup: Lookup, left_out: Bool[np.ndarray, " rows"]
+    ) -> None:
+        """Refuse terms that have no value in rows where their variables and lags are there."""
+        present = ~np.asarray(order.frame[list(self.variables)].isna()).any(axis=1)
+        if not (left_out & present & ~lookup.is_absent).any():
+            return
+        whole = evaluate_terms(self._specs, order.frame, lookup, na_action="ignore")
+        for part in (whole.common, whole.heterogeneous):
+            for name in part.columns:
+                missing = left_out & part[name].isna().to_numpy()
+                check_defined(name, missing, self.terms_of(name)[0], order, lookup)
 
     def categories_of(self, variable: str) -> tuple[Any, ...]:
         """Categories by which alone a variable is read; empty for one that is read as a number."""
@@ -172,9 +195,12 @@ def _complete(
 ) -> tuple[Any, Bool[np.ndarray, " rows"]]:
     """Both matrices of the rows in which nothing is missing, and which these are."""
     rest = set(np.flatnonzero(unusable).tolist())
-    matrices = _evaluated(formula, frame, lookup, na_action="drop", drop_rows=rest)
+    matrices = evaluate_terms(formula, frame, lookup, na_action="drop", drop_rows=rest)
     used = np.zeros(len(frame), bool)
     used[matrices.common.index.to_numpy()] = True
+    if (used & lookup.is_absent).any():
+        # A function, such as a comparison, made something of a lag that is not there.
+        return _complete(formula, frame, lookup, unusable | lookup.is_absent)
     return matrices, used
 
 
@@ -188,74 +214,3 @@ def _columns(matrices: Any) -> Columns:
         np.asarray(matrices.heterogeneous, float),
         effects,
     )
-
-
-def evaluate(expression: str, frame: "pd.DataFrame", lookup: Lookup, argument: str) -> "pd.Series":
-    """A column, or what a formula calls `initial(y)`, of each row.
-
-    Raises
-    ------
-    ValueError
-        For columns that are not there.
-    """
-    pd = require("pandas")
-    if expression in frame.columns:
-        return cast("pd.Series", frame[expression])
-    parsed = _parsed(f"0 + {{{expression}}}", argument)
-    check_columns(frame, sorted(_variables(parsed)), f"`{argument}`")
-    matrix = _evaluated(parsed, frame, lookup, na_action="ignore")
-    if matrix.shape[1] != 1:
-        raise ValueError(
-            f"`{argument}` is {expression!r}, which makes {matrix.shape[1]} columns, and must be "
-            "one. Text and categories are given by their column's name."
-        )
-    return pd.Series(np.asarray(matrix)[:, 0], frame.index)
-
-
-def _variables(formula: Any) -> set[str]:
-    """Names in a formula that are not those of functions."""
-    return set(map(str, formula.required_variables)) - set(FUNCTIONS)
-
-
-def _parsed(text: str, argument: str) -> Any:
-    formulaic = require("formulaic")
-    try:
-        found = formulaic.Formula(text.strip() or "1")
-    except formulaic.errors.FormulaicError as error:
-        words = " ".join(_COLOURS.sub("", str(error)).split())
-        raise ValueError(f"`{argument}` {text.strip()!r} cannot be read: {words}") from None
-    if not isinstance(found, formulaic.SimpleFormula):
-        raise ValueError(f"`{argument}` {text.strip()!r} has several parts, and must have one.")
-    return found
-
-
-def _evaluated(formula: Any, frame: "pd.DataFrame", lookup: Lookup, **options: Any) -> Any:
-    """A model matrix, or several, without what a formula cannot know.
-
-    Raises
-    ------
-    ValueError
-        In place of what formulaic raises and warns of.
-    """
-    formulaic = require("formulaic")
-    try:
-        # What is not finite is refused afterwards, with its row.
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("error", formulaic.errors.DataMismatchWarning)
-            # Formulas of several parts have this method too, but it forgets `drop_rows`.
-            reader = formulaic.materializers.FormulaMaterializer.for_data(frame)
-            return reader(frame, context=lookup.functions).get_model_matrix(
-                formula, output="pandas", **options
-            )
-    except formulaic.errors.DataMismatchWarning as warning:
-        unknown = re.search(r"\{(.*?)\}", str(warning))
-        raise ValueError(
-            f"The frame has the categories {unknown[1] if unknown else warning}, which were not "
-            "among those that the model was estimated with."
-        ) from None
-    except formulaic.errors.FormulaicError as error:
-        cause = error.__cause__ or error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        words = " ".join(_COLOURS.sub("", str(cause)).split())
-        raise ValueError(f"A term of the formula cannot be evaluated: {words}") from None

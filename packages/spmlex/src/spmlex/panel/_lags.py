@@ -64,21 +64,23 @@ class _Reader(ast.NodeTransformer):
     """Puts a name in place of the lags of an outcome, and looks at what else there is."""
 
     def __init__(self, outcome: str):
-        self._outcome = _dumped(outcome)
+        self._outcome = outcome
         self.periods: set[int] = set()
         self.is_known = True
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if not (isinstance(node.func, ast.Name) and node.func.id == "lag"):
             return self.generic_visit(node)
-        given = [*node.args[1:], *(word.value for word in node.keywords)]
-        periods = [x.value for x in given if isinstance(x, ast.Constant)] or [1]
-        is_lag = len(given) <= 1 and isinstance(periods[0], int)
-        if not is_lag or ast.dump(node.args[0]) != self._outcome:
+        given = [*node.args[1:], *(word.value for word in node.keywords)] or [ast.Constant(1)]
+        periods = given[0].value if isinstance(given[0], ast.Constant) else None
+        if len(given) > 1 or not isinstance(periods, int) or not self._is_outcome(node.args[0]):
             self.is_known = False
             return node
-        self.periods.add(periods[0])
+        self.periods.add(periods)
         return ast.Name(_LAGGED, ast.Load())
+
+    def _is_outcome(self, node: ast.AST) -> bool:
+        return ast.unparse(node).replace(" ", "") == self._outcome.replace(" ", "")
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         self.is_known &= node.id in _KNOWN
@@ -88,13 +90,6 @@ class _Reader(ast.NodeTransformer):
         is_numpy = isinstance(node.value, ast.Name) and node.value.id == "np"
         self.is_known &= is_numpy and hasattr(jnp, node.attr)
         return node
-
-
-def _dumped(source: str) -> str | None:
-    try:
-        return ast.dump(ast.parse(source, mode="eval").body)
-    except SyntaxError:
-        return None
 
 
 @lru_cache

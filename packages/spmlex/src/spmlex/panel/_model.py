@@ -137,8 +137,8 @@ class PanelModel(eqx.Module):
         """
         if not self.can_draw:
             raise TypeError(
-                "Outcomes cannot be drawn: a column of the formula depends on earlier outcomes in a "
-                "way that draws cannot follow. Numbers that are functions of one lag, such as "
+                "Outcomes cannot be drawn: a column of the formula depends on earlier outcomes "
+                "in a way that draws cannot follow. Numbers that are functions of one lag, such as "
                 "`lag(y)` or `log(1 + lag(y))`, can be followed."
             )
         values = self.points(latent)
@@ -162,7 +162,10 @@ class PanelModel(eqx.Module):
             rows = self.family.draw(key, rows, index, self.shape)
             outcome = rows["y"].astype(drawn.dtype)
             # Of units that are followed no longer the lags stay where nothing overflows.
-            state = drawn.at[:, t].set(jnp.minimum(outcome, largest)), followed & (outcome <= largest)
+            state = (
+                drawn.at[:, t].set(jnp.minimum(outcome, largest)),
+                followed & (outcome <= largest),
+            )
             return state, (rows, x, followed)
 
         num_units, num_rows = data["mask"].shape

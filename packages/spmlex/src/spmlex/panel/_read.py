@@ -16,8 +16,9 @@ from ._columns import (
 )
 from ._families import AbstractFamily, ConditionalLogit, Outcome
 from ._formula import INTERCEPT, Columns
-from ._frame import Lookup, Order, as_pandas, check_columns, check_mixed, in_order, numbered
+from ._frame import Order, as_pandas, check_columns, check_mixed, in_order, numbered
 from ._lags import lags_of
+from ._lookup import Lookup
 from ._occasions import as_known_alternatives, numbers_of_occasions, whole_occasions
 from ._rank import check_rank
 from ._reading import Known, Reading, Spec
@@ -41,14 +42,14 @@ def read_first(spec: Spec, frame: Any) -> tuple[Reading, Known]:
     lookup = Lookup(order)
     beside = read_rows(spec, order, lookup, tuple(spec.beside))
     of_units = read_units(spec, order, lookup)
-    values = spec.formula.outcome_of(order.frame, lookup)
+    values = spec.formula.outcome_of(order, lookup)
     unusable = np.any(
         [series.isna() for series in (values, *beside.values(), *of_units.values())], 0
     )
-    columns, used = spec.formula.fit(order.frame, lookup, unusable)
+    columns, used = spec.formula.fit(order, lookup, unusable)
     whole = whole_occasions(order, used)
     columns, used = columns.rows(whole[used]), whole
-    dropped = missing | _reasons(spec, order, used)
+    dropped = missing | _reasons(spec, order, lookup, used)
     if not used.any():
         raise ValueError(f"No row of the frame is complete. {describe_dropped(dropped)}")
     check_finite(columns, order, used)
@@ -91,10 +92,10 @@ def read_again(spec: Spec, known: Known, frame: Any, outcomes: bool) -> Reading:
     wanted = tuple(spec.beside) if outcomes else ("offset", "exposure")
     beside = read_rows(spec, order, lookup, wanted)
     of_units = read_units(spec, order, lookup, ("groups",))
-    values = spec.formula.outcome_of(order.frame, lookup) if outcomes else None
+    values = spec.formula.outcome_of(order, lookup) if outcomes else None
     given = [*beside.values(), *of_units.values(), *([] if values is None else [values])]
     unusable = np.any([series.isna() for series in given] or [np.zeros(len(order.places), bool)], 0)
-    columns, complete = spec.formula.again(order.frame, lookup, unusable)
+    columns, complete = spec.formula.again(order, lookup, unusable)
     used = whole_occasions(order, complete)
     if not used.any():
         raise ValueError("No row of the frame is complete.")
@@ -109,7 +110,7 @@ def read_again(spec: Spec, known: Known, frame: Any, outcomes: bool) -> Reading:
     if values is not None:
         outcome = _outcome(spec, values, order, used, beside)
         encoded = spec.family.encode(outcome, known.family.categories)[1]
-    dropped = missing | _reasons(spec, order, used)
+    dropped = missing | _reasons(spec, order, lookup, used)
     return _reading(frame, order, used, columns, known.family, encoded, beside, of_units, dropped)
 
 
@@ -128,8 +129,8 @@ def read_changed(spec: Spec, known: Known, reading: Reading, changes: dict[str, 
     ValueError
         Where a column is not finite then, and for categories that were not there at first.
     """
-    frame = reading.order.frame.assign(**changes)
-    found, used = spec.formula.again(frame, Lookup(reading.order), ~reading.used)
+    order = reading.order._replace(frame=reading.order.frame.assign(**changes))
+    found, used = spec.formula.again(order, Lookup(order), ~reading.used)
     if not np.array_equal(used, reading.used):
         raise ValueError(f"With {', '.join(map(repr, changes))} changed, columns are missing.")
     check_finite(found, reading.order, reading.used)
@@ -186,19 +187,20 @@ def _outcome(
     return Outcome(spec.formula.outcome, outcomes, stands)
 
 
-def _reasons(spec: Spec, order: Order, used: Bool[np.ndarray, " rows"]) -> dict[str, int]:
-    """Numbers of rows that are left out, by the first variable that is missing there."""
+def _reasons(
+    spec: Spec, order: Order, lookup: Lookup, used: Bool[np.ndarray, " rows"]
+) -> dict[str, int]:
+    """Numbers of rows that are left out, by the first thing that is missing there."""
     left, found = ~used, {}
     names = (*spec.formula.outcome_variables, *spec.formula.variables, *spec.beside.values())
     names = (*names, spec.weights, spec.groups, spec.clusters)
-    for name in dict.fromkeys(name for name in names if name in order.frame.columns):
-        missing = left & order.frame[name].isna().to_numpy()
-        if missing.any():
-            found[f"`{name}`"] = int(missing.sum())
-            left &= ~missing
-    if left.any():
-        what = "other alternatives" if order.within is not None else "an earlier row"
-        found[what] = int(left.sum())
+    names = dict.fromkeys(name for name in names if name in order.frame.columns)
+    reasons = {f"`{name}`": order.frame[name].isna().to_numpy() for name in names}
+    for reason, missing in {**reasons, **lookup.absent, "other alternatives": left}.items():
+        here = left & missing
+        if here.any():
+            found[reason] = int(here.sum())
+            left = left & ~here
     return found
 
 

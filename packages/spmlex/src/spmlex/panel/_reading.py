@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float, Int
 from ._arrays import Layout, as_data
 from ._families import AbstractFamily
 from ._formula import Columns, Formula
-from ._frame import Lookup, Order
+from ._frame import Order
 from ._lags import Lag
+from ._lookup import Lookup
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from jaxtyping import Int
 
+from ._evaluate import evaluate
 from ._families import Outcome, as_numbers
-from ._formula import evaluate
-from ._frame import Lookup, Order, plain
+from ._frame import Order, plain
+from ._lookup import Lookup
 from ._reading import Spec
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def read_rows(
     spec: Spec, order: Order, lookup: Lookup, names: tuple[str, ...]
 ) -> "dict[str, pd.Series]":
     found = {
-        name: evaluate(spec.beside[name], order.frame, lookup, name)
+        name: evaluate(spec.beside[name], order, lookup, name)
         for name in names
         if name in spec.beside
     }
@@ -41,7 +42,7 @@ def read_units(
 ) -> "dict[str, pd.Series]":
     given = {name: getattr(spec, name) for name in names}
     found = {
-        name: evaluate(column, order.frame, lookup, name).set_axis(order.labels)
+        name: evaluate(column, order, lookup, name).set_axis(order.labels)
         for name, column in given.items()
         if column is not None
     }

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from ._evaluate import check_defined, evaluate_terms, parse, variables_of
 from ._frame import Order, require
-from ._lookup import Lookup
+from ._lookup import FUNCTIONS, Lookup
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +153,10 @@ class Formula:
             for term, places in spec.term_indices.items():
                 if column in [spec.column_names[k] for k in places]:
                     names |= set(map(str, spec.term_variables[term]))
-        return names & set(self.variables), names - set(self.variables)
+        # By their roots: `np.log` is of NumPy, and `x.abs` of x.
+        called = require("formulaic").transforms.TRANSFORMS.keys() | set(FUNCTIONS)
+        functions = {name for name in names if name.split(".")[0] in called}
+        return {name.split(".")[0] for name in names - functions}, functions
 
 
 class Columns(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from ._model import param_names
 from ._search import RESULTS, Problem
@@ -26,6 +26,7 @@ class Fit(eqx.Module):
     stats: dict[str, Any]
     history: dict[str, np.ndarray]
     problem: Problem
+    clusters: Int[np.ndarray, " n"] | None
 
     @property
     def param_names(self) -> tuple[str, ...]:

@@ -232,4 +232,5 @@ def _run(task: Task, model: Any, report: Progress) -> FitResult:
         },
         history=found.history,
         problem=problem_from(found.profile, problem),
+        clusters=None,
     )

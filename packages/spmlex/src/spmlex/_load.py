@@ -107,6 +107,7 @@ def load(
             default_mix_solver(probs.dtype),
             probs,
         ),
+        clusters=None,
     )
     if data is not None:
         _check_data(result)

@@ -39,6 +39,8 @@ class FitResult(Fit):
         What was fitted besides the free parameters: the held part of the model, data, support,
         weights, groups and the solver of the inner problem. Its `data` are None after loading
         without them.
+    clusters : Int[np.ndarray, "n"] or None
+        Labels that `clusters` of the methods is by default: those of a panel with a column of them.
 
     Examples
     --------

@@ -28,3 +28,4 @@ from ._replications import Bootstrap as Bootstrap
 from ._scores import hessian as hessian
 from ._scores import linearisation as linearisation
 from ._scores import scores as scores
+from ._worth import worth_note as worth_note

@@ -54,7 +54,8 @@ def bootstrap(
     num : int
         Number of replications, 2 at least.
     clusters : Int[Array, "n"], optional
-        A label for each unit, any integers: the units of a cluster share one weight.
+        A label for each unit, any integers: the units of a cluster share one weight. By default
+        those of the result, which it has from a panel.
     scheme : {"exponential", "multinomial"}
         Exponential weights (Bayesian bootstrap), with which every unit stays in; or counts from
         drawing as many units as there are with replacement (Efron's bootstrap). A replication
@@ -88,6 +89,7 @@ def bootstrap(
             f"`scheme` must be one of {', '.join(map(repr, SCHEMES))}, not {scheme!r}."
         )
     labels = np.arange(result.n_obs)
+    clusters = result.clusters if clusters is None else clusters
     if clusters is not None:
         labels = check_clusters(clusters, result)
     num_clusters, labels = int(labels.max()) + 1, jnp.asarray(labels)

@@ -63,7 +63,8 @@ def cov(
     ----------
     kind : {"hessian", "opg", "robust", "cluster"}
     clusters : Int[ArrayLike, "n"], optional
-        A label for each unit, any integers; for `"cluster"` alone.
+        A label for each unit, any integers; for `"cluster"` alone. By default those of the result,
+        which it has from a panel.
 
     Returns
     -------
@@ -152,6 +153,7 @@ def check_kind(kind: str, clusters: Any, result: Fit) -> Int[np.ndarray, " n"] |
         if clusters is not None:
             raise ValueError(f"`clusters` are for kind='cluster', but `kind` is {kind!r}.")
         return None
+    clusters = result.clusters if clusters is None else clusters
     if clusters is None:
         raise ValueError("`clusters` are needed for kind='cluster': a label for each unit.")
     return check_clusters(clusters, result)

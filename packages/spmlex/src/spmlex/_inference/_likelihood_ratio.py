@@ -9,6 +9,9 @@ from jax.scipy.special import gammaincc
 
 from .._fields import Fit, problem_of, total_weight, unit_weights
 
+# A panel's grid is chosen by its formula, where none is given.
+_OF_PANELS = ", of panels by `Panel(..., grid=full.panel.supp)`"
+
 
 class LikelihoodRatio(NamedTuple):
     """A likelihood-ratio test: twice the difference in log-likelihood, and what chi-square says.
@@ -71,11 +74,13 @@ def likelihood_ratio_test(restricted: Fit, full: Fit) -> LikelihoodRatio:
         if one != other:
             raise ValueError(
                 f"The fits differ in {what}: `restricted` has {one}, `full` has {other}. Fit both "
-                "to the same units on the same grid."
+                f"to the same units on the same grid{_OF_PANELS}."
             )
     rounding = 8 * float(jnp.finfo(full.probs.dtype).eps)
     if not eqx.tree_equal(*(p.supp for p in problems), rtol=rounding, atol=rounding):
-        raise ValueError("The fits differ in their support points. Fit both on the same grid.")
+        raise ValueError(
+            f"The fits differ in their support points. Fit both on the same grid{_OF_PANELS}."
+        )
     if not np.array_equal(unit_weights(restricted), unit_weights(full)):
         raise ValueError("The fits differ in the weights of units. Fit both with the same weights.")
     if not eqx.tree_equal(*(p.groups for p in problems)):

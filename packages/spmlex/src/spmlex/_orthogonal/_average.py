@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from .._use import Estimate
 from ._covariance import cov
-from ._fields import Estimated, check_root, clusters_of, moments_at
+from ._fields import Estimated, check_root, clusters_of, kind_of, moments_at
 from ._functionals import Functional, functional
 from ._moments import Moments
 from ._sample import Sample
@@ -44,7 +44,8 @@ def delta(
     slope = np.asarray(jax.jacrev(of)(flat), np.float64).reshape(value.size, -1)
     if not (np.isfinite(value).all() and np.isfinite(slope).all()):
         raise ValueError("`function`, or its derivative, is not finite at the estimates.")
-    return Estimate(value, slope @ covariance @ slope.T)
+    kind = kind_of(clusters_of(result, clusters))
+    return Estimate(value, slope @ covariance @ slope.T, header=(("Standard errors", kind),))
 
 
 def average(
@@ -104,7 +105,9 @@ def average(
         result.slope,
         clusters_of(result, clusters),
     )
-    return Functional(*(x.reshape(shape[0]) for x in found))
+    value, std_errors, bias_bound = (x.reshape(shape[0]) for x in found)
+    header = (("Standard errors", kind_of(clusters_of(result, clusters))),)
+    return Functional(value, std_errors, bias_bound, header=header)
 
 
 def _by_group(

@@ -23,7 +23,8 @@ def cov(
     Parameters
     ----------
     clusters : Int[ArrayLike, "n"], optional
-        A label for each unit, any integers, for units that depend on each other.
+        A label for each unit, any integers, for units that depend on each other. By default those
+        of the result, which it has from a panel.
 
     Returns
     -------

@@ -81,6 +81,7 @@ def estimate(
         recipe=outcomes.recipe,
         moments=moments,
         slope=slope,
+        clusters=None,
         simulation=drawn,
     )
 

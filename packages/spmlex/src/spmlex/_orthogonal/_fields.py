@@ -34,6 +34,7 @@ class Estimated(eqx.Module):
     moments: Moments
     slope: Float[np.ndarray, "p p"]
     simulation: Float[np.ndarray, "p p"]
+    clusters: Int[np.ndarray, " n"] | None
 
     @property
     def param_names(self) -> tuple[str, ...]:
@@ -62,13 +63,14 @@ def check_root(result: Estimated) -> None:
 
 
 def clusters_of(result: Estimated, clusters: Any) -> Int[np.ndarray, " n"] | None:
-    """Cluster of each unit, counted from zero.
+    """Cluster of each unit, counted from zero; by default those of the result.
 
     Raises
     ------
     ValueError
         For clusters of a wrong shape or dtype, or only one that has weight.
     """
+    clusters = result.clusters if clusters is None else clusters
     if clusters is None:
         return None
     labels = as_labels(clusters, result.n_obs, "clusters")
@@ -79,6 +81,11 @@ def clusters_of(result: Estimated, clusters: Any) -> Int[np.ndarray, " n"] | Non
             "spread between clusters takes two at least, and many for a good estimate."
         )
     return np.unique(labels, return_inverse=True)[1]
+
+
+def kind_of(clusters: Int[np.ndarray, " n"] | None) -> str:
+    """Standard errors in a word, for tables."""
+    return "robust" if clusters is None else f"{int(clusters.max()) + 1} clusters"
 
 
 def outcomes_of(result: Estimated) -> Outcomes:

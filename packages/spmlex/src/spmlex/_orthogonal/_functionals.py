@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._level import critical_value
+from .._table import ESTIMATE, STD_ERR, Table, end_names, entry_names, numeric_table
 from ._inference import influence, jackknifed
 from ._moments import Moments
 
@@ -31,6 +32,10 @@ class Functional(eqx.Module):
         The largest bias under any distribution on the grid: what the outcomes leave open. Close
         to zero for what they determine, such as the mean of an effect that is added to outcomes;
         large for what they do not, such as the mass at a single point.
+    names : tuple of str
+        Of the entries, if they have some: `print` then shows a table.
+    title, header, notes
+        Of the table: see `Table`.
 
     Examples
     --------
@@ -44,13 +49,45 @@ class Functional(eqx.Module):
     value: Float[np.ndarray, "..."]
     std_errors: Float[np.ndarray, "..."]
     bias_bound: Float[np.ndarray, "..."]
+    names: tuple[str, ...] = ()
+    title: str = "Averages over the distribution"
+    header: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Numbers rather than shapes."""
+        if self.names:
+            return str(self.summary())
         return (
             f"Functional(value={self.value}, std_errors={self.std_errors}, "
             f"bias_bound={self.bias_bound})"
         )
+
+    def _repr_html_(self) -> str | None:
+        return self.summary()._repr_html_() if self.names else None
+
+    def summary(self, *, level: float = 0.95) -> Table:
+        """Table of the entries, with standard errors, bias bounds and `conf_int`.
+
+        Parameters
+        ----------
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        Table
+            `print` it, show it in a notebook, or call `to_frame` or `to_latex`.
+        """
+        names = self.names or entry_names(self.value.shape)
+        ends = self.conf_int(level).reshape(-1, 2)
+        columns = {
+            ESTIMATE: self.value.ravel(),
+            STD_ERR: self.std_errors.ravel(),
+            "bias bound": self.bias_bound.ravel(),
+            **dict(zip(end_names(level), ends.T, strict=True)),
+        }
+        return numeric_table(self.title, self.header, names, columns, self.notes)
 
     def conf_int(self, level: float = 0.95) -> Float[np.ndarray, "... 2"]:
         """Confidence intervals that hold whatever the bias is within its bound.

@@ -70,6 +70,7 @@ def restore(
         recipe=recipe,
         moments=moments,
         slope=arrays["slope"],
+        clusters=None,
         simulation=arrays["simulation"],
     )
     if outcomes is not None and moments.is_finite:

@@ -40,6 +40,8 @@ class OrthogonalResult(Estimated):
         What the moments are of; the outcomes over which expectations are, None after loading
         without the data, and how they are drawn again; the moments at the estimates, minus the
         derivative of their mean, and its variance from the draws.
+    clusters : Int[np.ndarray, "n"] or None
+        Labels that `clusters` of the methods is by default: those of a panel with a column of them.
 
     Examples
     --------

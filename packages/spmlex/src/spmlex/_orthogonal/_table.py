@@ -8,7 +8,7 @@ from .._level import critical_value
 from .._search import RESULTS
 from .._table import Row, Table, coefficient_table, number
 from ._covariance import cov
-from ._fields import Estimated, check_root, clusters_of, outcomes_of
+from ._fields import Estimated, check_root, clusters_of, kind_of, outcomes_of
 from ._inference import covariance
 from ._outcomes import Outcomes
 from ._root import Root
@@ -49,8 +49,7 @@ def summary(
         std_errors = np.sqrt(np.diagonal(cov(result, labels)))
     except RuntimeError as error:
         reason = str(error)
-    num_clusters = None if labels is None else int(labels.max()) + 1
-    return _estimates(result, std_errors, reason, num_clusters, level)
+    return _estimates(result, std_errors, reason, kind_of(labels), level)
 
 
 def sensitivity(result: Estimated) -> Table:
@@ -104,20 +103,19 @@ def _errors(result: Estimated, root: Root, outcomes: Outcomes) -> Float[np.ndarr
     params = sample.unravel(result.params, root.flat)
     slope = outcomes.slope(params, moments, sharp_distribution(sample, params))
     drawn = outcomes.simulation(params, moments)
-    return np.sqrt(np.diagonal(covariance(moments, slope, drawn, None)))
+    return np.sqrt(np.diagonal(covariance(moments, slope, drawn, clusters_of(result, None))))
 
 
 def _estimates(
     result: Estimated,
     std_errors: Float[np.ndarray, " p"] | None,
     reason: str,
-    num_clusters: int | None,
+    kind: str,
     level: float,
 ) -> Table:
     """Estimates, standard errors, z, p, and intervals, with what is known about the root."""
     stats = result.stats
     converged = bool(result.result == RESULTS.successful)
-    kind = "robust" if num_clusters is None else f"{num_clusters} clusters"
     outcomes = f"{stats['num_draws']} {'listed' if stats['exact'] else 'draws'}"
     header = [
         ("Units", f"{result.n_obs}"),

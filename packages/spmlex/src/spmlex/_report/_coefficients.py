@@ -1,29 +1,16 @@
 """A plot of the coefficients of several fits."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 
-from .._fields import Fit
-from .._inference import std_errors
 from .._level import critical_value
+from ._estimated import check_results, std_errors_of
 from ._style import axes_of, colour, marker
 
 if TYPE_CHECKING:
     import matplotlib.axes
-
-
-@runtime_checkable
-class _Estimated(Protocol):
-    """What is drawn: estimates with names and standard errors. Orthogonal results live above."""
-
-    @property
-    def param_names(self) -> tuple[str, ...]: ...
-    @property
-    def estimates(self) -> np.ndarray: ...
-    def std_errors(self) -> Float[np.ndarray, " p"]: ...
 
 
 def plot_coefficients(
@@ -76,15 +63,7 @@ def plot_coefficients(
     >>> len(ax.get_legend().get_texts())
     2
     """
-    if not isinstance(results, Mapping) or not all(
-        isinstance(result, _Estimated) for result in results.values()
-    ):
-        raise TypeError(
-            "`results` must be a mapping of names to results, such as "
-            f'`{{"small": result, "large": other}}`, not {type(results).__name__}.'
-        )
-    if not results:
-        raise ValueError("`results` is empty: give at least one fit.")
+    check_results(results)
     times = critical_value(level)
     known = tuple(dict.fromkeys(name for r in results.values() for name in r.param_names))
     params = known if params is None else params
@@ -94,7 +73,9 @@ def plot_coefficients(
             f"{', '.join(known)}."
         )
     labels = params if isinstance(params, Mapping) else {name: name for name in params}
-    errors = {name: _std_errors(result, kind) for name, result in results.items()}
+    errors = {
+        name: np.asarray(std_errors_of(result, kind, None)) for name, result in results.items()
+    }
     ax = axes_of(ax)
     ax.axvline(0.0, color="0.6", lw=0.8)
     # A row is of height one; the fits share the middle of it.
@@ -120,7 +101,3 @@ def plot_coefficients(
         above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0)}
         ax.legend(**above, ncols=min(3, len(results)), frameon=False, fontsize="small")
     return ax
-
-
-def _std_errors(result: _Estimated, kind: str) -> Float[np.ndarray, " p"]:
-    return np.asarray(std_errors(result, kind) if isinstance(result, Fit) else result.std_errors())

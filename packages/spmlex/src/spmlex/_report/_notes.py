@@ -24,17 +24,6 @@ def constant_notes(result: Fit) -> list[str]:
     ]
 
 
-def worth_note(result: Fit) -> str:
-    """What standard errors of the profile likelihood are worth, and what to do."""
-    model = result.model
-    drawn = any(callable(getattr(model, name, None)) for name in ("sample", "all_outcomes"))
-    way = "take" if drawn else "add `sample(key, data, latent)` to the model and take"
-    return (
-        "These standard errors are too small where the distribution is continuous or regressors do "
-        f"not vary within units. For intervals that hold, {way} `result.orthogonal(key)`."
-    )
-
-
 def weight_notes(result: Fit, kind: str) -> list[str]:
     """That weights are taken for frequencies, where their scale says that they are none."""
     weights = unit_weights(result)

@@ -9,11 +9,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
 from .._fields import Fit
-from .._inference import aic, bic, check_kind, grid_notes, num_free, std_errors
+from .._inference import aic, bic, check_kind, grid_notes, num_free, worth_note
 from .._level import critical_value
 from .._search import RESULTS
 from .._table import ESTIMATE, STD_ERR, Row, Table, coefficient_table, number
-from ._notes import constant_notes, weight_notes, worth_note
+from ._estimated import Estimated, check_results, std_errors_of
+from ._notes import constant_notes, weight_notes
 
 
 def summary(
@@ -69,7 +70,7 @@ def summary(
 
 
 def compare(
-    results: Mapping[Any, Fit],
+    results: Mapping[Any, Any],
     *,
     kind: str = "hessian",
     clusters: Int[ArrayLike, " n"] | None = None,
@@ -78,12 +79,12 @@ def compare(
 
     Parameters
     ----------
-    results : mapping of names to FitResult
+    results : mapping of names to FitResult or OrthogonalResult
         The columns, in their order. The fits may have different parameters; those of the same name
         share a row. Whether their log-likelihoods can be compared is for you to know: it takes the
         same units and the same outcomes.
     kind, clusters
-        Of the covariances; see `cov`.
+        Of the covariances; see `cov`. An `OrthogonalResult` has one kind.
 
     Returns
     -------
@@ -93,7 +94,7 @@ def compare(
     Raises
     ------
     TypeError
-        If `results` is no mapping of fits.
+        If `results` is no mapping of results.
     ValueError
         If it is empty or two names are one as text, and for an unknown `kind`.
 
@@ -105,15 +106,7 @@ def compare(
     >>> table.columns
     ('logit', 'again')
     """
-    if not isinstance(results, Mapping) or not all(
-        isinstance(fit, Fit) for fit in results.values()
-    ):
-        raise TypeError(
-            "`results` must be a mapping of names to fits, such as "
-            f'`{{"small": result, "large": other}}`, not {type(results).__name__}.'
-        )
-    if not results:
-        raise ValueError("`results` is empty: give at least one fit.")
+    check_results(results)
     fits = {str(name): fit for name, fit in results.items()}
     if len(fits) < len(results):
         raise ValueError(f"Two names in `results` are one as text: {list(results)}.")
@@ -122,7 +115,10 @@ def compare(
     notes = []
     for label, fit in fits.items():
         std_errs, reason = _std_errors(fit, kind, clusters)
-        notes += [f"{label}: {note}" for note in weight_notes(fit, kind)]
+        if isinstance(fit, Fit):
+            notes += [f"{label}: {note}" for note in weight_notes(fit, kind)]
+        else:
+            notes.append(f"{label}: those of orthogonal estimates.")
         if std_errs is None:
             notes.append(f"No standard errors of {label}: {reason}")
             std_errs = np.full(fit.estimates.size, np.nan)
@@ -152,14 +148,15 @@ def compare(
 
 
 def _std_errors(
-    result: Fit, kind: str, clusters: Any
+    result: Estimated, kind: str, clusters: Any
 ) -> tuple[Float[np.ndarray, " p"] | None, str]:
     """Standard errors, or why there are none."""
-    check_kind(kind, clusters, result)
+    if isinstance(result, Fit):
+        check_kind(kind, clusters, result)
     if result.result != RESULTS.successful:
         return None, "the search did not end at a stationary point, so these are no estimates."
     try:
-        return np.asarray(std_errors(result, kind, clusters)), ""
+        return std_errors_of(result, kind, clusters), ""
     except RuntimeError as error:
         return None, str(error)
 
@@ -181,19 +178,30 @@ def _header(result: Fit) -> list[tuple[str, str]]:
     return header
 
 
-def _statistics(fits: Mapping[str, Fit]) -> tuple[Row, ...]:
-    """What sums up a fit, one row each."""
-    measures = {
-        "Log-likelihood": lambda fit: f"{fit.loglik:.3f}",
+def _statistics(fits: Mapping[str, Estimated]) -> tuple[Row, ...]:
+    """What sums up a fit, one row each; orthogonal estimates maximise no likelihood."""
+    of_any = {
         "Units": lambda fit: f"{fit.n_obs}",
         "Parameters": lambda fit: f"{fit.estimates.size}",
+        "Converged": lambda fit: "yes" if bool(fit.result == RESULTS.successful) else "NO",
+    }
+    measures = {
+        "Log-likelihood": lambda fit: f"{fit.loglik:.3f}",
+        "Units": of_any["Units"],
+        "Parameters": of_any["Parameters"],
         "Active points": lambda fit: f"{fit.stats['num_active']}",
         "Degrees of freedom": lambda fit: f"{num_free(fit)}",
         "AIC": lambda fit: f"{aic(fit):.3f}",
         "BIC": lambda fit: f"{bic(fit):.3f}",
-        "Converged": lambda fit: "yes" if bool(fit.result == RESULTS.successful) else "NO",
+        "Converged": of_any["Converged"],
     }
     return tuple(
-        Row(label, tuple(measure(fit) for fit in fits.values()))
+        Row(
+            label,
+            tuple(
+                measure(fit) if isinstance(fit, Fit) or label in of_any else ""
+                for fit in fits.values()
+            ),
+        )
         for label, measure in measures.items()
     )

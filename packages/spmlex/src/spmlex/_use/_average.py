@@ -15,10 +15,17 @@ from jaxtyping import Array, Float, Int
 from mixsqpx.numerics import product
 
 from .._fields import Fit, problem_of, total_weight, unit_weights
-from .._inference import check_kind, invert_hessian, invert_opg, linearisation, sandwich
+from .._inference import (
+    check_kind,
+    invert_hessian,
+    invert_opg,
+    linearisation,
+    sandwich,
+    worth_note,
+)
 from .._level import critical_value
 from .._model import replace_units
-from .._table import Table, coefficient_table
+from .._table import Table, coefficient_table, entry_names
 
 
 class Estimate(eqx.Module):
@@ -32,6 +39,11 @@ class Estimate(eqx.Module):
         Covariance of its entries, flattened.
     names : tuple of str
         Of the entries, if they have some: `print` then shows a table.
+    title, header, notes
+        Of the table: see `Table`. The header says which kind of standard errors they are.
+    with_intervals : bool
+        Whether the table has z, p and intervals without being asked for a level. Those of a profile
+        likelihood have them where a `kind` was asked for, as in the table of the fit.
 
     Examples
     --------
@@ -46,6 +58,10 @@ class Estimate(eqx.Module):
     value: Float[np.ndarray, "..."]
     cov: Float[np.ndarray, "q q"]
     names: tuple[str, ...] = ()
+    title: str = "Estimates"
+    header: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    with_intervals: bool = True
 
     def __repr__(self) -> str:
         """Numbers rather than shapes."""
@@ -56,25 +72,29 @@ class Estimate(eqx.Module):
     def _repr_html_(self) -> str | None:
         return self.summary()._repr_html_() if self.names else None
 
-    def summary(self, *, level: float = 0.95) -> Table:
-        """Table of the entries, with standard errors, z, p and normal intervals.
+    def summary(self, *, level: float | None = None) -> Table:
+        """Table of the entries, with standard errors; with a level z, p and normal intervals, too.
 
         Parameters
         ----------
-        level : float
-            Of the intervals.
+        level : float, optional
+            Of the intervals; by default 0.95 if `with_intervals`, and else none are shown.
 
         Returns
         -------
         Table
             `print` it, show it in a notebook, or call `to_frame` or `to_latex`.
         """
-        names = self.names or tuple(
-            "" if not index else f"[{', '.join(map(str, index))}]"
-            for index in np.ndindex(self.value.shape)
-        )
+        names = self.names or entry_names(self.value.shape)
+        level = 0.95 if level is None and self.with_intervals else level
         return coefficient_table(
-            "Estimates", [], names, self.value.ravel(), self.std_errors.ravel(), level, []
+            self.title,
+            list(self.header),
+            names,
+            self.value.ravel(),
+            self.std_errors.ravel(),
+            level,
+            list(self.notes),
         )
 
     @property
@@ -93,7 +113,7 @@ def delta(
     result: Fit,
     function: Callable[[Any, Float[Array, "m *g"]], ArrayLike | Mapping[str, ArrayLike]],
     *,
-    kind: str = "hessian",
+    kind: str | None = None,
     clusters: Int[ArrayLike, " n"] | None = None,
 ) -> Estimate:
     """Standard errors of a smooth function of the parameters and the distribution.
@@ -119,7 +139,7 @@ def delta(
         `names`; differentiable by JAX, at the active points only as far as `probs` goes. It may
         call `jax.grad` itself.
     kind, clusters
-        See `cov`.
+        See `cov`; by default `"hessian"`, and a table without intervals.
 
     Returns
     -------
@@ -139,6 +159,7 @@ def delta(
         If the fit has no data, or did not end at a stationary point.
     """
     problem = problem_of(result)
+    with_intervals, kind = kind is not None, kind or "hessian"
     groups = check_kind(kind, clusters, result)
     flat, unravel = ravel_pytree(result.params)
     names: tuple[str, ...] = ()
@@ -180,7 +201,14 @@ def delta(
         ]
     )
     cov = _cov(result, linear, groups, kind, total, by_masses, by_own)
-    return Estimate(value, cov, names)
+    return Estimate(
+        value,
+        cov,
+        names,
+        header=(("Standard errors", kind),),
+        notes=(worth_note(result),),
+        with_intervals=with_intervals,
+    )
 
 
 def _pseudo_inverse(hess: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
@@ -225,7 +253,7 @@ def average(
     result: Fit,
     function: Callable[[Any, Any, Any], Float[Array, "..."]],
     *,
-    kind: str = "hessian",
+    kind: str | None = None,
     clusters: Int[ArrayLike, " n"] | None = None,
 ) -> Estimate:
     """Average of a function over the estimated distribution and the units of the sample.
@@ -243,7 +271,7 @@ def average(
         taken as the former. Its values may be undefined where there is no mass, but not its
         derivatives in the parameters; units of no weight have the data of one that counts.
     kind, clusters
-        See `cov`.
+        See `cov`; by default `"hessian"`, and a table without intervals.
 
     Returns
     -------

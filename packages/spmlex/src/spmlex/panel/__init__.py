@@ -2,7 +2,8 @@
 
 from ._families import AbstractFamily as AbstractFamily
 from ._model import PanelModel as PanelModel
+from ._orthogonal import PanelOrthogonalResult as PanelOrthogonalResult
 from ._panel import Panel as Panel
 from ._result import PanelResult as PanelResult
 
-__all__ = ["Panel", "PanelModel", "PanelResult"]
+__all__ = ["Panel", "PanelModel", "PanelOrthogonalResult", "PanelResult"]

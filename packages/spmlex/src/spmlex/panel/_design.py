@@ -69,7 +69,7 @@ class Design:
         template = PanelModel(
             None, None, reading.family, reading.columns.common, reading.columns.effects,
             self.known.lags,
-            _can_draw(self.spec.formula, self.known),
+            _follows_lags(self.spec.formula, self.known),
         )  # fmt: skip
         self.model = with_share(template, self._pooled, 0.0)
         centre = self._pooled.coef[: len(reading.columns.effects)]
@@ -247,18 +247,18 @@ def _numbers_of(reading: Reading, name: str) -> np.ndarray | None:
     return numbered(reading.of_units[name])[0] if name in reading.of_units else None
 
 
-def _can_draw(formula: Formula, known: Known) -> bool:
+def _follows_lags(formula: Formula, known: Known) -> bool:
     """Whether all that depends on earlier outcomes are columns that follow them."""
-    outcome, plain = set(formula.outcome_variables), {lag.column for lag in known.lags}
+    outcome, follow = set(formula.outcome_variables), {lag.column for lag in known.lags}
     depends = [
         name
         for name in (*known.columns, *known.effects)
-        if name not in plain
+        if name not in follow
         and not name.startswith("mean(")
         and outcome & formula.terms_of(name)[0]
         and "initial" not in formula.terms_of(name)[1]
     ]
-    return not depends and not (plain and known.family.categories)
+    return not depends and not (follow and known.family.categories)
 
 
 def _given_grid(grid: Any, effects: tuple[str, ...]) -> Supp:
@@ -288,4 +288,5 @@ def _given_grid(grid: Any, effects: tuple[str, ...]) -> Supp:
                 f"`grid` of `{name}` must be a vector of finite numbers, but its shape is "
                 f"{axis.shape}."
             )
-    return as_supp(axes)
+    # Of a support, which has all combinations, too.
+    return as_supp({name: np.unique(axis) for name, axis in axes.items()})

@@ -146,6 +146,19 @@ class Formula:
                     found = tuple(categories["categories"])
         return found
 
+    def categorical_of(self, column: str) -> tuple[str, tuple[Any, ...]] | None:
+        """Variable and categories of a column that stands for one of them; None for others."""
+        for spec in (self._specs.common, self._specs.heterogeneous):
+            for term, places in spec.term_indices.items():
+                if column not in [spec.column_names[k] for k in places]:
+                    continue
+                for factor in spec.term_factors[term]:
+                    found = spec.encoder_state.get(factor.expr, (None, {}))[1]
+                    if "categories" in found:
+                        variable = next(iter(sorted(self.terms_of(column)[0])))
+                        return variable, tuple(found["categories"])
+        return None
+
     def terms_of(self, column: str) -> tuple[set[str], set[str]]:
         """Variables that a column is made of, and functions called there."""
         names: set[str] = set()

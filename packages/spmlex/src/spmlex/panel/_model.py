@@ -47,7 +47,7 @@ class PanelModel(eqx.Module):
         Names of the heterogeneous ones.
     lags : tuple of Lag
         Which columns of `x` are functions of lagged outcomes, and of how many periods before.
-    can_draw : bool
+    follows_lags : bool
         Whether `sample` knows how the regressors of later rows depend on earlier outcomes.
 
     Examples
@@ -67,13 +67,18 @@ class PanelModel(eqx.Module):
     columns: tuple[str, ...] = eqx.field(static=True)
     effects: tuple[str, ...] = eqx.field(static=True)
     lags: tuple[Lag, ...] = eqx.field(static=True, default=())
-    can_draw: bool = eqx.field(static=True, default=True)
+    follows_lags: bool = eqx.field(static=True, default=True)
 
     @property
     def coef_names(self) -> dict[str, tuple[str, ...]]:
         """Names of the entries of `beta` and `shape`."""
         names = {"beta": self.columns, "shape": self.family.shape_names}
         return {array: entries for array, entries in names.items() if entries}
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether outcomes can be drawn, by `sample`."""
+        return self.follows_lags and self.family.can_draw
 
     def common_index(self, x: Float[Array, "*rows k"], offset: Array) -> Float[Array, "*rows"]:
         """The part of the index that is the same at all support points."""
@@ -135,7 +140,7 @@ class PanelModel(eqx.Module):
         TypeError
             Where regressors depend on earlier outcomes in a way that is not known here.
         """
-        if not self.can_draw:
+        if not self.follows_lags:
             raise TypeError(
                 "Outcomes cannot be drawn: a column of the formula depends on earlier outcomes "
                 "in a way that draws cannot follow. Numbers that are functions of one lag, such as "

@@ -5,9 +5,9 @@ from typing import Any
 
 from .._fit import fit_multistart
 from .._load import load
-from .._orthogonal import OrthogonalResult
 from .._result import FitResult
 from ._design import Design
+from ._orthogonal import PanelOrthogonalResult
 from ._result import PanelResult
 
 
@@ -45,7 +45,7 @@ class Panel(Design):
         Terms whose coefficients differ between units: `"1"`, `"1 + x"`, `"0 + x"`.
     grid : vector, or dict of str to vectors, optional
         Values of the heterogeneous coefficient, or of each by its column's name: the support are
-        all combinations. By default they are chosen from what the rows of each unit say, see the
+        all combinations. That of another panel is its `supp`. By default they are chosen from what the rows of each unit say, see the
         page on panels.
     weights, clusters : str, optional
         Columns that are the same in all rows of a unit: see `fit`, and `cov` of the result.
@@ -153,7 +153,7 @@ class Panel(Design):
         )
         return PanelResult.of(found.best, self, found)
 
-    def load(self, path: str | os.PathLike[str]) -> PanelResult | OrthogonalResult:
+    def load(self, path: str | os.PathLike[str]) -> PanelResult | PanelOrthogonalResult:
         """Read a fit of this panel, or orthogonal estimates, that `save` of a result wrote.
 
         Parameters
@@ -162,7 +162,7 @@ class Panel(Design):
 
         Returns
         -------
-        PanelResult or OrthogonalResult
+        PanelResult or PanelOrthogonalResult
             `several` of the former is None, as a file keeps the best fit alone.
 
         Raises
@@ -171,4 +171,6 @@ class Panel(Design):
             See `spmlex.load`.
         """
         found = load(path, self.model, data=self.data)
-        return PanelResult.of(found, self, None) if isinstance(found, FitResult) else found
+        if isinstance(found, FitResult):
+            return PanelResult.of(found, self, None)
+        return PanelOrthogonalResult.of(found, self)

@@ -71,7 +71,7 @@ def predict(result: PanelFit, frame: Any = None, *, history: Any = None) -> "pd.
 def predict_probs(
     result: PanelFit,
     frame: Any = None,
-    values: Sequence[float | int] | None = None,
+    values: int | Sequence[int] | None = None,
     *,
     history: Any = None,
 ) -> "pd.DataFrame":
@@ -81,7 +81,7 @@ def predict_probs(
     ----------
     result, frame, history
         See `predict`, also for what is raised. Choices have theirs in `predict`.
-    values : sequence of numbers, optional
+    values : int or sequence of int, optional
         Counts whose probabilities are wanted, by default from zero to the largest of the sample.
 
     Returns
@@ -92,7 +92,8 @@ def predict_probs(
     Raises
     ------
     ValueError
-        For continuous outcomes, which have no probabilities of values.
+        For continuous outcomes, which have no probabilities of values, and for values that are no
+        counts.
     """
     model, rows = result.model, _rows_of(result, frame, history)
     family = model.family
@@ -103,12 +104,11 @@ def predict_probs(
             f"Outcomes of the family {family.name!r} are continuous, and no value has a "
             "probability. `predict_quantiles` has quantiles."
         )
-    if values is not None and family.categories:
-        raise ValueError(f"`values` are for counts; these outcomes are {list(family.categories)}.")
     columns = list(family.categories) or [0, 1]
     if not family.categories and not isinstance(family, AbstractBinary):
-        largest = int(np.max(np.asarray(result.problem.data["rows"]["y"])))
-        columns = list(range(largest + 1)) if values is None else list(values)
+        columns = _counts(result, values)
+    elif values is not None:
+        raise ValueError(f"`values` are for counts; these outcomes are {columns}.")
     parts = []
     for part in rows.blocks():
         index, masses = rows.index_of(part), rows.masses(part)
@@ -125,8 +125,8 @@ def predict_probs(
 
 def predict_quantiles(
     result: PanelFit,
-    levels: float | Sequence[float | int] = (0.05, 0.5, 0.95),
     frame: Any = None,
+    levels: float | Sequence[float | int] = (0.05, 0.5, 0.95),
     *,
     history: Any = None,
 ) -> "pd.DataFrame":
@@ -150,8 +150,9 @@ def predict_quantiles(
     ValueError
         For levels that are no probabilities, and for categories.
     """
-    wanted = np.atleast_1d(np.asarray(levels, float))
-    if wanted.ndim != 1 or not ((wanted > 0) & (wanted < 1)).all():
+    wanted = np.atleast_1d(np.asarray(levels))
+    is_number = np.issubdtype(wanted.dtype, np.number)
+    if wanted.ndim != 1 or not is_number or not ((wanted > 0) & (wanted < 1)).all():
         raise ValueError(f"`levels` must be between 0 and 1, such as 0.5, but are {levels!r}.")
     model, rows = result.model, _rows_of(result, frame, history)
     family = model.family
@@ -166,6 +167,17 @@ def predict_quantiles(
         found = [_quantile(model, index, masses, jnp.asarray(level)) for level in wanted]
         parts.append(np.stack([np.asarray(x) for x in found], axis=1))
     return rows.frame(np.concatenate(parts), wanted.tolist())
+
+
+def _counts(result: PanelFit, values: int | Sequence[int] | None) -> list[int]:
+    """Counts that were asked for."""
+    if values is None:
+        return list(range(int(np.max(np.asarray(result.problem.data["rows"]["y"]))) + 1))
+    wanted = np.atleast_1d(np.asarray(values))
+    is_number = np.issubdtype(wanted.dtype, np.number)
+    if wanted.ndim != 1 or not is_number or ((wanted < 0) | (wanted % 1 != 0)).any():
+        raise ValueError(f"`values` must be counts, such as [0, 1, 2], but are {values!r}.")
+    return [int(value) for value in wanted]
 
 
 @eqx.filter_jit

@@ -3,12 +3,17 @@
 import dataclasses
 from typing import Any
 
+from jaxtyping import Array
+
 from .._multistart import MultistartResult
+from .._orthogonal import Orthogonal
 from .._result import FitResult
 from .._table import Table
 from . import _effects, _predict
+from ._describe import describe_panel
 from ._design import Design
 from ._fields import PanelFit
+from ._orthogonal import PanelOrthogonalResult
 
 
 class PanelResult(PanelFit):
@@ -39,8 +44,29 @@ class PanelResult(PanelFit):
     @classmethod
     def of(cls, fit: FitResult, panel: Design, several: MultistartResult | None) -> "PanelResult":
         """A fit, with what it is a fit of."""
-        fields = {field.name: getattr(fit, field.name) for field in dataclasses.fields(fit)}
+        fields: dict[str, Any] = {}
+        for field in dataclasses.fields(fit):
+            fields[field.name] = getattr(fit, field.name)
+        fields["clusters"] = panel.clusters
         return cls(**fields, panel=panel, several=several)
+
+    def orthogonal(
+        self, key: Array, *, options: Orthogonal | None = None, max_steps: int = 60
+    ) -> PanelOrthogonalResult:
+        """Estimates, intervals and effects that hold for continuous distributions, too.
+
+        Parameters
+        ----------
+        key, options, max_steps
+            See `FitResult.orthogonal`, also for what is raised.
+
+        Returns
+        -------
+        PanelOrthogonalResult
+            `print` it.
+        """
+        found = super().orthogonal(key, options=options, max_steps=max_steps)
+        return PanelOrthogonalResult.of(found, self.panel)
 
     def summary(self, **options: Any) -> Table:
         """Table of estimates and standard errors, with what was read; see `FitResult.summary`.
@@ -54,23 +80,11 @@ class PanelResult(PanelFit):
         -------
         Table
         """
-        table = super().summary(**options)
-        panel, several = self.panel, self.several
-        header = [("Family", panel.model.family.name), ("Rows", f"{panel.num_rows}")]
+        several, header = self.several, []
         if several is not None:
             header.append(("Starts", f"{len(several.fits)}"))
             header.append(("of them ended here", f"{several.num_reached}"))
-        notes = [
-            f"Heterogeneous: {', '.join(panel.model.effects)}, on {panel.describe_grid()}.",
-            *([panel.describe_dropped()] if panel.dropped else []),
-            *_alone(several),
-        ]
-        return dataclasses.replace(
-            table,
-            title=f"Panel: {panel.formula}",
-            header=(*header, *table.header),
-            notes=(*notes, *table.notes),
-        )
+        return describe_panel(super().summary(**options), self.panel, header, _alone(several))
 
 
 def _alone(several: MultistartResult | None) -> list[str]:

@@ -48,5 +48,5 @@ def with_share(model: PanelModel, pooled: Pooled, share: float) -> PanelModel:
         model.columns,
         model.effects,
         model.lags,
-        model.can_draw,
+        model.follows_lags,
     )

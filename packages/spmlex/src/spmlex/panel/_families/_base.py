@@ -127,6 +127,11 @@ class AbstractFamily(abc.ABC):
         return ()
 
     @property
+    def can_draw(self) -> bool:
+        """Whether the data say enough to draw outcomes."""
+        return True
+
+    @property
     def categories(self) -> tuple[Any, ...]:
         """Levels of the outcome, where it has some."""
         return ()

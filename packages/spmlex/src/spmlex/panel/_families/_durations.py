@@ -37,6 +37,11 @@ class AbstractDuration(AbstractDistribution):
     link = "the log hazard"
     log_link = True
 
+    @property
+    def can_draw(self) -> bool:
+        """When spells that ended would have been cut off is not known."""
+        return not self.censored
+
     @abc.abstractmethod
     def log_shape(self, shape: Shape) -> Array | float:
         """Log of the power at which the cumulated hazard grows."""

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .._level import critical_value
 from ._estimated import check_results, std_errors_of
 from ._style import axes_of, colour, marker
@@ -73,9 +71,7 @@ def plot_coefficients(
             f"{', '.join(known)}."
         )
     labels = params if isinstance(params, Mapping) else {name: name for name in params}
-    errors = {
-        name: np.asarray(std_errors_of(result, kind, None)) for name, result in results.items()
-    }
+    errors = {name: std_errors_of(result, kind, None) for name, result in results.items()}
     ax = axes_of(ax)
     ax.axvline(0.0, color="0.6", lw=0.8)
     # A row is of height one; the fits share the middle of it.

@@ -45,8 +45,8 @@ class Panel(Design):
         Terms whose coefficients differ between units: `"1"`, `"1 + x"`, `"0 + x"`.
     grid : vector, or dict of str to vectors, optional
         Values of the heterogeneous coefficient, or of each by its column's name: the support are
-        all combinations. That of another panel is its `supp`. By default they are chosen from what the rows of each unit say, see the
-        page on panels.
+        all combinations. That of another panel is its `supp`. By default they are chosen from what
+        the rows of each unit say, see the page on panels.
     weights, clusters : str, optional
         Columns that are the same in all rows of a unit: see `fit`, and `cov` of the result.
     groups : str, optional

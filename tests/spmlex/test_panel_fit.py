@@ -117,6 +117,8 @@ def test_the_table_says_what_was_read(counts):
     text = str(counts)
     for word in ("Panel: visits ~ x + w", "poisson", "Rows", "Heterogeneous: Intercept, on"):
         assert word in text
+    with raises(ValueError, "`clusters` are needed"):
+        counts.summary(kind="cluster")
     table = counts.summary(kind="cluster", clusters=np.arange(120) % 12)
     assert table.index == ("x", "w")
     assert ("Rows", f"{len(FRAME)}") in table.header
@@ -131,10 +133,17 @@ def test_files(counts, tmp_path):
     assert "Starts" not in str(again)
 
 
-def test_a_table_beside_another(counts):
+def test_fits_beside_each_other(counts):
     import spmlex
+    from spmlex.panel import Panel
 
     other = spmlex.fit(counts.panel.model, counts.panel.data, counts.panel.supp)
+    small = Panel("visits ~ x", FRAME, family="poisson", **KEYS)
+    assert small.supp.size != counts.panel.supp.size
+    with raises(ValueError, "differ in support points", r"`Panel\(..., grid=full.panel.supp\)`"):
+        spmlex.likelihood_ratio_test(small.fit(starts=1), counts)
+    small = Panel("visits ~ x", FRAME, family="poisson", grid=counts.panel.supp, **KEYS)
+    assert spmlex.likelihood_ratio_test(small.fit(starts=1), counts).df == 1
     assert "x" in spmlex.compare({"panel": counts, "by hand": other}).index
     interval = counts.profile_interval("w")
     assert interval.lower < counts.estimates[1] < interval.upper
@@ -149,10 +158,67 @@ def test_simulated_outcomes_are_fitted_again(counts):
     assert np.all(np.abs(again.estimates - counts.estimates) <= 5 * counts.std_errors("robust"))
 
 
-def test_orthogonal_estimates(counts):
-    found = counts.orthogonal(jax.random.key(0))
-    assert found.param_names == ("x", "w")
-    assert abs(found.estimates[0] - counts.estimates[0]) <= 3 * found.std_errors()[0]
+@pytest.fixture(scope="module")
+def lagged():
+    """Counts with their lag in the log mean, by towns, and the orthogonal estimates of them."""
+    from spmlex.panel import Panel
+
+    frame = FRAME.assign(block=FRAME["unit"] % 15)
+    panel = Panel("visits ~ x + lag(visits)", frame, family="poisson", clusters="block", **KEYS)
+    result = panel.fit(starts=1)
+    return result, result.orthogonal(jax.random.key(0))
+
+
+def test_orthogonal_estimates_of_lagged_counts(lagged, tmp_path):
+    import spmlex
+
+    result, found = lagged
+    assert found.result == spmlex.RESULTS.successful
+    assert found.param_names == ("x", "lag(visits)")
+    blocks = result.panel.clusters
+    np.testing.assert_array_equal(found.std_errors(), found.std_errors(blocks))
+    assert np.all(np.abs(found.estimates - result.estimates) <= 3 * found.std_errors())
+    table = found.summary()
+    assert table.title == "Orthogonal: visits ~ x + lag(visits)"
+    assert ("Rows", f"{result.panel.num_rows}") in table.header
+    assert ("Standard errors", "15 clusters") in table.header
+    assert table.notes[1] == "Left out: 120 rows without an earlier row."
+    found.save(tmp_path / "orthogonal.npz")
+    again = result.panel.load(tmp_path / "orthogonal.npz")
+    np.testing.assert_allclose(again.std_errors(), found.std_errors(), rtol=1e-10)
+
+
+def test_orthogonal_estimates_beside_those_of_the_likelihood(lagged):
+    import spmlex
+
+    result, found = lagged
+    table = spmlex.compare({"likelihood": result, "orthogonal": found}, kind="cluster")
+    np.testing.assert_array_equal(table.numbers["orthogonal", "std. err."], found.std_errors())
+    assert table.notes[1] == "orthogonal: those of orthogonal estimates."
+    statistics = {row.name: row.cells for row in table.sections[1]}
+    assert statistics["AIC"][1] == ""
+    assert statistics["Converged"] == ("yes", "yes")
+    with raises(TypeError, "must hold results of `fit` or `fit_orthogonal`", "'own' is float"):
+        spmlex.compare({"own": 1.0})
+
+
+def test_orthogonal_effects(lagged):
+    """What the likelihood finds, to two standard errors; the mean count, which data determine."""
+    result, found = lagged
+    effects, theirs = found.average_effects("x"), result.average_effects("x")
+    assert effects.names == ("x",)
+    assert abs(effects.value[0] - theirs.value[0]) <= 2 * effects.std_errors[0]
+    assert effects.bias_bound[0] <= effects.std_errors[0]
+    table = effects.summary()
+    assert table.columns == ("estimate", "std. err.", "bias bound", "[0.025", "0.975]")
+    assert dict(table.header)["Standard errors"] == "15 clusters"
+    assert "of `x` the derivative." in table.notes[0]
+    assert "bias bound" in repr(effects)
+    mean = found.average_prediction()
+    seen = result.predict().mean()
+    assert abs(mean.value[0] - seen) <= 2 * mean.std_errors[0]
+    higher, lower = (found.average_prediction(x=k).value[0] for k in (1.0, 0.0))
+    assert higher > lower
 
 
 def test_a_dynamic_probit_follows_drawn_outcomes():

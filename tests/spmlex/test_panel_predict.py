@@ -87,7 +87,7 @@ def test_quantiles_are_those_of_the_mixture(normal):
     new = unbalanced(7, 4)
     index, masses = index_of(normal, new)
     sigma = np.exp(normal.estimates[-1])
-    found = normal.predict_quantiles([0.1, 0.5], new)
+    found = normal.predict_quantiles(new, [0.1, 0.5])
     assert found.columns.tolist() == [0.1, 0.5]
     for level in (0.1, 0.5):
         below = stats.norm.cdf((found[level].to_numpy()[:, None] - index) / sigma) @ masses
@@ -101,13 +101,17 @@ def test_quantiles_and_probabilities_of_counts():
     assert probs.columns.tolist() == list(range(int(FRAME["visits"].max()) + 1))
     np.testing.assert_allclose(probs[2], stats.poisson.pmf(2, np.exp(index)) @ masses, rtol=1e-10)
     for level in (0.3, 0.9):
-        found = result.predict_quantiles(level)[level].to_numpy()
+        found = result.predict_quantiles(levels=level)[level].to_numpy()
         at, before = (
             stats.poisson.cdf((found - less)[:, None], np.exp(index)) @ masses for less in (0, 1)
         )
         assert np.all((at >= level) & (before < level))
     few = result.predict_probs(FRAME.head(3), [0, 100])
     assert few.shape == (3, 2)
+    np.testing.assert_array_equal(result.predict_probs(FRAME.head(3), 0)[0], few[0])
+    for values in ([0.5], [-1], "two"):
+        with raises(ValueError, "`values` must be counts, such as"):
+            result.predict_probs(values=values)
 
 
 def test_effects_in_a_linear_model_are_its_coefficients(normal):
@@ -116,11 +120,23 @@ def test_effects_in_a_linear_model_are_its_coefficients(normal):
     np.testing.assert_allclose(found.value, normal.estimates[places], rtol=1e-10)
     np.testing.assert_allclose(found.std_errors, normal.std_errors()[places], rtol=1e-8)
     by_town = normal.panel.clusters
-    clustered = normal.average_effects("x", kind="cluster", clusters=by_town)
+    # The clusters of the panel are those of its results.
+    clustered = normal.average_effects("x", kind="cluster")
     np.testing.assert_allclose(
         clustered.std_errors, normal.std_errors("cluster", by_town)[places[:1]], rtol=1e-8
     )
-    assert "x" in str(found)
+    np.testing.assert_array_equal(
+        normal.std_errors("cluster"), normal.std_errors("cluster", by_town)
+    )
+    table = found.summary()
+    assert table.columns == ("estimate", "std. err.")
+    assert table.title == "Average effects"
+    assert dict(table.header) == {"Family": "normal", "Rows": f"{len(FRAME)}",
+                                  "Standard errors": "hessian"}  # fmt: skip
+    assert "of `x` the derivative; of `ended` one beside zero." in table.notes[0]
+    assert "too small" in table.notes[1]
+    assert found.summary(level=0.9).columns[-1] == "0.95]"
+    assert clustered.summary().columns[-1] == "0.975]"
     assert normal.average_effects().names == ("ended", "w", "x")
 
 
@@ -145,8 +161,11 @@ def test_effects_beside_changed_frames(logit):
     level = logit.average_prediction(ended=1)
     np.testing.assert_allclose(level.value, mean(ended=1), rtol=1e-12)
     np.testing.assert_allclose(logit.average_prediction().value, logit.predict().mean(), rtol=1e-12)
-    column = logit.average_effects("C(region)[T.west]")
-    assert column.names == ("C(region)[T.west]",)
+    column = logit.average_effects("x:ended")
+    assert column.names == ("x:ended",)
+    with raises(ValueError, r"`C\(region\)\[T.west\]` is one of 3 categories",
+                r"`average_effects\('region'\)` has", "beside 'north'"):  # fmt: skip
+        logit.average_effects("C(region)[T.west]")
 
 
 def test_categories_have_a_probability_each():
@@ -164,7 +183,7 @@ def test_categories_have_a_probability_each():
 
 
 def test_what_is_not_there(logit, normal):
-    with raises(ValueError, "names 'unions'", "'union'"):
+    with raises(ValueError, "`average_effects` names 'unions'", "'union'"):
         logit.average_effects("unions")
     with raises(ValueError, "`visits` does not stand right of the tilde", "C, ended|ended"):
         logit.average_effects("visits")
@@ -175,4 +194,8 @@ def test_what_is_not_there(logit, normal):
     with raises(ValueError, "continuous", "`predict_quantiles`"):
         normal.predict_probs()
     with raises(ValueError, "`levels` must be between 0 and 1"):
-        normal.predict_quantiles(1.0)
+        normal.predict_quantiles(levels=1.0)
+    with raises(TypeError, r'`average_effects\("x", "z"\)`, not as list'):
+        normal.average_effects(["x", "w"])
+    with raises(ValueError, "`values` are for counts; these outcomes are"):
+        logit.predict_probs(values=[0])

@@ -339,7 +339,7 @@ def test_compare():
 
 
 def test_compare_refuses(without_annotations):
-    with pytest.raises(TypeError, match="`results` must be a mapping of names to fits.*list"):
+    with pytest.raises(TypeError, match="`results` must be a mapping of names to results.*list"):
         compare([fitted()])
     with pytest.raises(ValueError, match="`results` is empty"):
         compare({})

@@ -134,8 +134,8 @@ def influence(
         total = summed
     if clusters is not None and len(total) <= total.shape[1]:
         raise RuntimeError(
-            f"There are {len(total)} clusters for {total.shape[1]} parameters, and their spread takes "
-            "more clusters than parameters, many more for a good estimate."
+            f"There are {len(total)} clusters for {total.shape[1]} parameters, and their spread "
+            "takes more clusters than parameters, many more for a good estimate."
         )
     leverage = np.einsum("cp,pq,cq->c", total, np.linalg.inv(total.T @ total), total)
     return total @ inverse.T, leverage

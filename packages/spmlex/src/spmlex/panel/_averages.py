@@ -79,7 +79,7 @@ def predictions_of(panel: Design, changed: dict[str, Any]) -> RowMeans:
         For names that are no variables right of the tilde.
     """
     for name in changed:
-        check_variable(panel, name)
+        check_variable(panel, name, "average_prediction")
     columns = read_changed(panel.spec, panel.known, panel.reading, changed)
 
     def values(model: PanelModel, supp: Supp) -> Float[Array, "n m q"]:

@@ -39,7 +39,7 @@ def no_change(columns: Columns) -> Change:
     return Change("", columns, columns, True, False, "")
 
 
-def check_variable(panel: Design, name: str) -> None:
+def check_variable(panel: Design, name: str, asked_by: str) -> None:
     """Refuse what is no variable of the right-hand side.
 
     Raises
@@ -49,7 +49,7 @@ def check_variable(panel: Design, name: str) -> None:
     """
     formula, columns = panel.spec.formula, panel.known.columns
     if name not in formula.variables:
-        check_columns(panel.reading.order.frame, [name], "What was asked for")
+        check_columns(panel.reading.order.frame, [name], f"`{asked_by}`")
         raise ValueError(
             f"`{name}` does not stand right of the tilde of the formula. There are the variables "
             f"{', '.join(formula.variables) or 'none'} and the columns {', '.join(columns)}."
@@ -68,7 +68,7 @@ def changes_of(panel: Design, name: str) -> list[Change]:
     if name not in formula.variables and name in reading.columns.names:
         _check_no_category(panel, name)
         return [_change_of_column(reading.columns, known.centre, name)]
-    check_variable(panel, name)
+    check_variable(panel, name, "average_effects")
     frame = reading.order.frame
 
     def at(value: Any) -> Columns:

@@ -183,6 +183,11 @@ def test_orthogonal_estimates_of_lagged_counts(lagged, tmp_path):
     assert ("Rows", f"{result.panel.num_rows}") in table.header
     assert ("Standard errors", "15 clusters") in table.header
     assert table.notes[1] == "Left out: 120 rows without an earlier row."
+    with raises(TypeError, r"such as `jax.random.key\(0\)`, but it is 0"):
+        result.orthogonal(0)
+    last = FRAME.sort_values("year").tail(1)
+    with raises(ValueError, "1 row without an earlier row", "A lag needs the row before it"):
+        result.predict(last)
     found.save(tmp_path / "orthogonal.npz")
     again = result.panel.load(tmp_path / "orthogonal.npz")
     np.testing.assert_allclose(again.std_errors(), found.std_errors(), rtol=1e-10)

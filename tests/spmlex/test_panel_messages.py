@@ -84,6 +84,19 @@ CASES = {
     "text in a regressor": (("wage ~ x", put("x", "n/a")), {},
                             ["`x` holds numbers and text: row 'r7' has 'n/a'", "pd.to_numeric"]),
     "unknown family": (("wage ~ x",), {"family": "gaussian"}, ["'normal', 'logit'", "'gaussian'"]),
+    "family of another case": (("visits ~ x",), {"family": "Poisson"}, ["Is it 'poisson'?"]),
+    "family by a short name": (("visits ~ x",), {"family": "negbin"}, ["'negative binomial'?"]),
+    "offset in the formula": (("visits ~ x + offset(wage)",), {},
+                              ["`formula` has 'offset(wage)'", '`offset="column"`']),
+    "effect in the formula": (("wage ~ x + (1 | nr)",), {}, ["has '(1 | nr)'", "`unit=`"]),
+    "factor": (("wage ~ x + factor(region)",), {}, ["has 'factor(region)'", "written `C(x)`"]),
+    "lag of a text": (("wage ~ lag('wage')",), {}, ["`lag('wage')` is of text: write `lag(wage)`"]),
+    "numbers as text": (("wage ~ z", FRAME.assign(z=FRAME["x"].astype(str))), {},
+                        ["`z` holds numbers as text", 'pd.to_numeric(frame["z"])']),
+    "repeated labels": (("wage ~ x", FRAME.set_axis([0] * len(FRAME)).pipe(
+        lambda f: pd.concat([f, f.iloc[[3]]]))), {}, ["(the rows at 3 and 120, counted from zero)"]),
+    "names that are not alike": (("count ~ x", FRAME.rename(columns={"year": "month"})),
+                                 {"time": "month"}, ["names 'count'", "It has 'nr', 'month'"]),
     "no formula": (("wage",), {}, ["the outcome left of the tilde", "'wage'"]),
     "faulty formula": (("wage ~ x +* 2",), {}, ["'x +* 2' cannot be read"]),
     "two parts": (("wage ~ x | union",), {}, ["'x | union' has several parts"]),
@@ -114,6 +127,16 @@ def test_what_is_said(case):
     arguments, options, words = CASES[case]
     with raises(ValueError, *map(re.escape, words)):
         panel(*arguments, **options)
+
+
+def test_columns_that_are_given_themselves():
+    with raises(TypeError, "`exposure` must be the name of a column of the frame, not Series"):
+        panel("visits ~ x", family="poisson", exposure=FRAME["union"])
+
+
+def test_categories_that_no_row_has_are_left_out():
+    frame = FRAME.assign(region=pd.Categorical(FRAME["region"], ["east", "north", "south", "west"]))
+    assert panel("wage ~ region", frame).model.columns == ("region[T.south]", "region[T.west]")
 
 
 def test_what_is_no_frame():

@@ -81,6 +81,19 @@ def test_a_history_weights_the_latent_variable(logit):
         logit.predict(new, history="sample")
     with raises(ValueError, "`history` must be"):
         logit.predict(history="all")
+    with raises(TypeError, "`history` must be a data frame", "bool"):
+        logit.predict(history=True)
+    with raises(ValueError, "`history` needs the outcome `union`"):
+        logit.predict(new, history=new.drop(columns="union"))
+
+
+def test_new_rows_need_not_say_whose_they_are(logit):
+    new = unbalanced(7, 4)
+    np.testing.assert_array_equal(
+        logit.predict(new.drop(columns=["unit", "year"])), logit.predict(new)
+    )
+    with raises(ValueError, "`unit` names 'unit'"):
+        logit.predict(new.drop(columns="unit"), history="sample")
 
 
 def test_quantiles_are_those_of_the_mixture(normal):

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from ._arguments import check_arguments, check_columns_named, family_of
 from ._arrays import as_data, as_occasions
-from ._families import FAMILIES, AbstractFamily, ConditionalLogit
 from ._formula import Formula
 from ._frame import numbered
 from ._grid import as_supp, choose_grid
@@ -46,8 +46,12 @@ class Design:
         center: bool = True,
     ):
         """Read the frame, estimate without an effect, and choose a grid."""
-        kind = _family_of(family)
-        _check_arguments(kind, heterogeneous, time, trials, event, alternative)
+        check_columns_named(
+            unit=unit, time=time, weights=weights, groups=groups, clusters=clusters, offset=offset,
+            exposure=exposure, trials=trials, event=event, alternative=alternative,
+        )  # fmt: skip
+        kind = family_of(family)
+        check_arguments(kind, heterogeneous, time, trials, event, alternative)
         self.formula = formula
         self.spec = Spec(
             Formula(formula, heterogeneous), kind, unit, time, alternative, weights, groups,
@@ -180,49 +184,6 @@ class Design:
             reading.offset,
             weights[units],
             units,
-        )
-
-
-def _family_of(family: str) -> type[AbstractFamily]:
-    if family not in FAMILIES:
-        raise ValueError(
-            f"`family` must be one of {', '.join(map(repr, FAMILIES))}, not {family!r}."
-        )
-    return FAMILIES[family]
-
-
-def _check_arguments(
-    family: type[AbstractFamily],
-    heterogeneous: str,
-    time: str | None,
-    trials: str | None,
-    event: str | None,
-    alternative: str | None,
-) -> None:
-    """Refuse arguments that a family has no use for, or the lack of those that it needs."""
-    uses = {
-        "trials": (trials, ("logit", "probit")),
-        "event": (event, ("exponential", "weibull")),
-        "alternative": (alternative, ("conditional logit",)),
-    }
-    for argument, (given, families) in uses.items():
-        if given is not None and family.name not in families:
-            raise ValueError(
-                f"`{argument}` is for {' and '.join(map(repr, families))}, and the family is "
-                f"{family.name!r}."
-            )
-    if family is not ConditionalLogit:
-        return
-    if alternative is None or time is None:
-        raise ValueError(
-            '`family="conditional logit"` needs `alternative`, the column that says which '
-            "alternative a row describes, and `time`, the column that says at which of the unit's "
-            "choices."
-        )
-    if heterogeneous.strip() == "1":
-        raise ValueError(
-            "Choices do not depend on an intercept that all alternatives share. Say which "
-            'coefficients differ between units, such as `heterogeneous="price"`.'
         )
 
 

@@ -1,5 +1,6 @@
 """What a formula says of a frame: outcomes and columns, row by row."""
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 INTERCEPT = "Intercept"
+# What formulas of other programs have, and how it is said here.
+_ELSEWHERE = {
+    r"\boffset\([^)]*\)": 'an offset is an argument, `offset="column"`.',
+    r"(?<!\w)\([^()|]*\|[^()|]*\)": "whose coefficients differ is said by `unit=` and `heterogeneous=`.",
+    r"\bfactor\([^)]*\)": "categories are written `C(x)`.",
+}
 
 
 class Formula:
@@ -21,6 +28,8 @@ class Formula:
 
     Attributes
     ----------
+    text : str
+        Both, as they were given.
     outcome : str
         Left of the tilde.
     variables : tuple of str
@@ -45,6 +54,10 @@ class Formula:
                 '`heterogeneous` must be text such as "1" or "1 + x", the terms whose coefficients '
                 f"differ between units, not {heterogeneous!r}."
             )
+        for pattern, advice in _ELSEWHERE.items():
+            if found := re.search(pattern, f"{formula} {heterogeneous}"):
+                raise ValueError(f"`formula` has {found[0].strip()!r}: {advice}")
+        self.text = f"{formula} {heterogeneous}"
         left, right = formula.split("~")
         self.outcome = left.strip()
         if not self.outcome:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Different numbers in a column of text that may be codes of categories.
+_MOST_CODES = 50
+
+
 def require(name: str) -> Any:
     """A module that the extra `panel` installs.
 
@@ -82,7 +86,7 @@ def check_columns(frame: "pd.DataFrame", wanted: Iterable[str], what: str) -> No
     names = list(map(str, frame.columns))
     for name in wanted:
         if name not in frame.columns:
-            close = difflib.get_close_matches(str(name), names, 3, 0.6)
+            close = difflib.get_close_matches(str(name), names, 3, 0.7)
             close = close or [x for x in names if x.lower() == str(name).lower()]
             shown = ", ".join(map(repr, close or names[:10]))
             more = "" if close or len(names) <= 10 else ", …"
@@ -107,6 +111,12 @@ def check_mixed(frame: "pd.DataFrame", names: Iterable[str]) -> None:
             continue
         numbers = pd.to_numeric(series.astype(object), errors="coerce")
         text = (numbers.isna() & series.notna()).to_numpy()
+        if not text.any() and numbers.nunique() > _MOST_CODES:
+            raise ValueError(
+                f"`{name}` holds numbers as text, each of which would be a category. Make them "
+                f'numbers: `pd.to_numeric(frame["{name}"])`; or, if they are codes, say so: '
+                f'`frame["{name}"].astype("category")`.'
+            )
         if 0 < text.sum() < numbers.notna().sum():
             row = int(np.argmax(text))
             raise ValueError(
@@ -114,6 +124,17 @@ def check_mixed(frame: "pd.DataFrame", names: Iterable[str]) -> None:
                 f"{plain(series.iloc[row])!r}. Turn what is missing into NaN: "
                 f'`pd.to_numeric(frame["{name}"], errors="coerce")`.'
             )
+
+
+def without_empty_levels(frame: "pd.DataFrame", names: Iterable[str]) -> "pd.DataFrame":
+    """The frame, with no categories that no row has: subsets keep those of the whole."""
+    pd = require("pandas")
+    changed = {
+        name: frame[name].cat.remove_unused_categories()
+        for name in names
+        if isinstance(frame[name].dtype, pd.CategoricalDtype)
+    }
+    return frame.assign(**changed)
 
 
 class Order(NamedTuple):
@@ -223,8 +244,10 @@ def _refuse_twice(
     row = int(np.argmax(same))
     one, other = frame.index[places[row]], frame.index[places[row + 1]]
     values = ", ".join(f"{key} = {plain(frame[key].iloc[places[row]])!r}" for key in keys)
+    where = f" (the rows at {places[row]} and {places[row + 1]}, counted from zero)"
     raise ValueError(
-        f"Rows {plain(one)!r} and {plain(other)!r} are both of {values}"
+        f"Rows {plain(one)!r} and {plain(other)!r}{where if one == other else ''} are both of "
+        f"{values}"
         + (f", and {int(same.sum()) - 1} more rows repeat an earlier one" if same.sum() > 1 else "")
         + ". Leave out what is double, or name the column that tells them apart."
     )

@@ -53,6 +53,7 @@ class Lookup:
 
     def lag(self, values: Any, periods: int = 1) -> Any:
         """The value of the same unit so many periods before, missing where there is none."""
+        _refuse_text("lag", values)
         pd, source = require("pandas"), self.source(periods)
         series = pd.Series(values).reset_index(drop=True)
         if series.dtype == bool:
@@ -64,6 +65,7 @@ class Lookup:
 
     def initial(self, values: Any) -> Any:
         """The value in the unit's first row."""
+        _refuse_text("initial", values)
         pd = require("pandas")
         series = pd.Series(values).reset_index(drop=True)
         found = series.iloc[self._first].reset_index(drop=True)
@@ -82,3 +84,8 @@ class Lookup:
     def functions(self) -> dict[str, Any]:
         """By the names that a formula calls them."""
         return {name: getattr(self, name) for name in FUNCTIONS}
+
+
+def _refuse_text(function: str, values: Any) -> None:
+    if isinstance(values, str):
+        raise ValueError(f"`{function}({values!r})` is of text: write `{function}({values})`.")

@@ -1,7 +1,11 @@
 """A panel and its fits."""
 
 import os
-from typing import Any
+
+import optimistix as optx
+from jaxtyping import PyTree
+
+from mixsqpx import AbstractMixSolver
 
 from .._fit import fit_multistart
 from .._load import load
@@ -114,16 +118,25 @@ class Panel(Design):
     ('x',)
     """
 
-    def fit(self, *, starts: int = 10, **options: Any) -> PanelResult:
+    def fit(
+        self,
+        *,
+        starts: int = 10,
+        minimiser: optx.AbstractMinimiser | None = None,
+        mix_solver: AbstractMixSolver | None = None,
+        free: PyTree[bool] | None = None,
+        max_steps: int = 500,
+        progress: bool = False,
+        throw: bool = True,
+    ) -> PanelResult:
         """Estimate from several starts, and keep the best fit.
 
         Parameters
         ----------
         starts : int
             Number of starts, see the method of this name.
-        **options
-            Of `fit_multistart`: `minimiser`, `mix_solver`, `free`, `max_steps`, `progress`,
-            `throw`.
+        minimiser, mix_solver, free, max_steps, progress, throw
+            See `fit_multistart`.
 
         Returns
         -------
@@ -149,7 +162,12 @@ class Panel(Design):
             self.supp,
             groups=self.groups,
             weights=self.weights,
-            **options,
+            minimiser=minimiser,
+            mix_solver=mix_solver,
+            free=free,
+            max_steps=max_steps,
+            progress=progress,
+            throw=throw,
         )
         return PanelResult.of(found.best, self, found)
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from ._families import AbstractBinary, AbstractDistribution, ConditionalLogit
 from ._fields import PanelFit
-from ._frame import require
+from ._frame import as_pandas, require
 from ._index import choice_probs, numeric_levels, row_index
 from ._model import PanelModel
 from ._read import read_again
@@ -33,8 +33,10 @@ def predict(result: PanelFit, frame: Any = None, *, history: Any = None) -> "pd.
     Parameters
     ----------
     frame : data frame, optional
-        Rows with the columns that the formula reads, and the unit; the outcome is not needed, but
-        for its lags. By default those of the sample. A lag needs the row before it in the frame.
+        Rows with the columns that the formula reads; the outcome is not needed, but for its lags.
+        Unit and time are for lags, initial values, choices and with a history; without them each
+        row is of a unit of its own. By default those of the sample. A lag needs the row before it
+        in the frame.
     history : data frame or "sample", optional
         What is known of the units, by which their latent variables are weighted: their rows in the
         sample, or those of a frame, outcomes included. By default nothing: units are drawn from the
@@ -247,7 +249,10 @@ class _Rows(NamedTuple):
 
 def _rows_of(result: PanelFit, frame: Any, history: Any) -> _Rows:
     panel = result.panel
-    reading = panel.reading if frame is None else read_again(panel.spec, panel.known, frame, False)
+    reading = panel.reading
+    if frame is not None:
+        alone = history is None
+        reading = read_again(panel.spec, panel.known, frame, outcomes=False, alone=alone)
     masses = np.asarray(result.probs, float).reshape(result.probs.shape[0], -1)
     if history is None:
         groups = panel.groups_of(reading)
@@ -272,6 +277,12 @@ def _known_of(result: PanelFit, history: Any, wanted: np.ndarray) -> Float[np.nd
             raise ValueError(f'`history` must be "sample" or a data frame, not {history!r}.')
         labels, probs = result.panel.units, result.posterior()
     else:
+        history = as_pandas(history, "history")
+        outcome = result.panel.spec.formula.outcome_variables
+        if absent := [name for name in outcome if name not in history.columns]:
+            raise ValueError(
+                f"`history` needs the outcome `{absent[0]}`: it is what is known of the units."
+            )
         data, groups, labels = result.panel.read(history)
         probs = result.posterior(data, groups)
     place = {label: k for k, label in enumerate(labels.tolist())}

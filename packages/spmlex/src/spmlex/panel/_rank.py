@@ -19,7 +19,10 @@ def check_rank(matrix: Float[np.ndarray, "rows p"], names: tuple[str, ...]) -> N
     """
     scale = np.sqrt(np.mean(matrix**2, axis=0))
     for k in np.flatnonzero(scale == 0):
-        raise ValueError(f"The column `{names[k]}` is zero in all rows. Leave it out.")
+        raise ValueError(
+            f"The column `{names[k]}` is zero in all rows that are used. Leave it out; of a "
+            "category that no such row has, by `.cat.remove_unused_categories()` of those rows."
+        )
     scaled = matrix / scale
     # The triangular factor has the part of each column that those before it do not explain.
     root = np.linalg.qr(scaled)[1]

@@ -16,7 +16,15 @@ from ._columns import (
 )
 from ._families import AbstractFamily, ConditionalLogit, Outcome
 from ._formula import INTERCEPT, Columns
-from ._frame import Order, as_pandas, check_columns, check_mixed, in_order, numbered
+from ._frame import (
+    Order,
+    as_pandas,
+    check_columns,
+    check_mixed,
+    in_order,
+    numbered,
+    without_empty_levels,
+)
 from ._lags import lags_of
 from ._lookup import Lookup
 from ._occasions import as_known_alternatives, numbers_of_occasions, whole_occasions
@@ -38,6 +46,7 @@ def read_first(spec: Spec, frame: Any) -> tuple[Reading, Known]:
     """
     frame = as_pandas(frame)
     _check_names(spec, frame, outcomes=True)
+    frame = without_empty_levels(frame, spec.formula.variables)
     order, missing = in_order(frame, spec.unit, spec.time, spec.alternative)
     lookup = Lookup(order)
     beside = read_rows(spec, order, lookup, tuple(spec.beside))
@@ -77,8 +86,18 @@ def read_first(spec: Spec, frame: Any) -> tuple[Reading, Known]:
     return reading, known
 
 
-def read_again(spec: Spec, known: Known, frame: Any, outcomes: bool) -> Reading:
+def read_again(
+    spec: Spec, known: Known, frame: Any, outcomes: bool, alone: bool = False
+) -> Reading:
     """Another frame, in the terms of the first; rows with missing values are left out.
+
+    Parameters
+    ----------
+    outcomes : bool
+        Whether it has the outcomes, and they are to be read.
+    alone : bool
+        Whether its rows need not say whose they are, and when: each is then one of a unit of its
+        own. Formulas that look at other rows, and choices, need both.
 
     Raises
     ------
@@ -87,7 +106,12 @@ def read_again(spec: Spec, known: Known, frame: Any, outcomes: bool) -> Reading:
     """
     frame = as_pandas(frame)
     _check_names(spec, frame, outcomes)
-    order, missing = in_order(frame, spec.unit, spec.time, spec.alternative)
+    time = spec.time
+    if alone and not spec.looks_back and spec.alternative is None:
+        time = time if time in frame.columns else None
+        if spec.unit not in frame.columns:
+            frame = frame.assign(**{spec.unit: np.arange(len(frame))})
+    order, missing = in_order(frame, spec.unit, time, spec.alternative)
     lookup = Lookup(order)
     wanted = tuple(spec.beside) if outcomes else ("offset", "exposure")
     beside = read_rows(spec, order, lookup, wanted)
@@ -97,8 +121,12 @@ def read_again(spec: Spec, known: Known, frame: Any, outcomes: bool) -> Reading:
     unusable = np.any([series.isna() for series in given] or [np.zeros(len(order.places), bool)], 0)
     columns, complete = spec.formula.again(order, lookup, unusable)
     used = whole_occasions(order, complete)
+    dropped = missing | _reasons(spec, order, lookup, used)
     if not used.any():
-        raise ValueError("No row of the frame is complete.")
+        advice = " A lag needs the row before it in the frame." if spec.looks_back else ""
+        raise ValueError(
+            f"No row of the frame is complete. {describe_dropped(dropped)}{advice}".rstrip()
+        )
     columns = columns.rows(used[complete])
     check_finite(columns, order, used)
     columns = with_means(columns, known.averaged, order.units[used])
@@ -110,7 +138,6 @@ def read_again(spec: Spec, known: Known, frame: Any, outcomes: bool) -> Reading:
     if values is not None:
         outcome = _outcome(spec, values, order, used, beside)
         encoded = spec.family.encode(outcome, known.family.categories)[1]
-    dropped = missing | _reasons(spec, order, lookup, used)
     return _reading(frame, order, used, columns, known.family, encoded, beside, of_units, dropped)
 
 

@@ -11,7 +11,7 @@ from ._families import AbstractFamily
 from ._formula import Columns, Formula
 from ._frame import Order
 from ._lags import Lag
-from ._lookup import Lookup
+from ._lookup import FUNCTIONS, Lookup
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +35,12 @@ class Spec:
     event: str | None
     means: bool
     center: bool
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether other rows of a unit are looked at, for lags and initial values."""
+        texts = (self.formula.text, self.groups or "")
+        return any(f"{name}(" in text for text in texts for name in FUNCTIONS)
 
     @property
     def beside(self) -> dict[str, str]:

@@ -139,8 +139,9 @@ def test_fits_beside_each_other(counts):
 
     other = spmlex.fit(counts.panel.model, counts.panel.data, counts.panel.supp)
     small = Panel("visits ~ x", FRAME, family="poisson", **KEYS)
-    assert small.supp.size != counts.panel.supp.size
-    with raises(ValueError, "differ in support points", r"`Panel\(..., grid=full.panel.supp\)`"):
+    with raises(
+        ValueError, r"differ in (their )?support points", r"`Panel\(..., grid=full.panel.supp\)`"
+    ):
         spmlex.likelihood_ratio_test(small.fit(starts=1), counts)
     small = Panel("visits ~ x", FRAME, family="poisson", grid=counts.panel.supp, **KEYS)
     assert spmlex.likelihood_ratio_test(small.fit(starts=1), counts).df == 1

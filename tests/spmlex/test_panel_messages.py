@@ -93,8 +93,8 @@ CASES = {
     "lag of a text": (("wage ~ lag('wage')",), {}, ["`lag('wage')` is of text: write `lag(wage)`"]),
     "numbers as text": (("wage ~ z", FRAME.assign(z=FRAME["x"].astype(str))), {},
                         ["`z` holds numbers as text", 'pd.to_numeric(frame["z"])']),
-    "repeated labels": (("wage ~ x", FRAME.set_axis([0] * len(FRAME)).pipe(
-        lambda f: pd.concat([f, f.iloc[[3]]]))), {}, ["(the rows at 3 and 120, counted from zero)"]),
+    "repeated labels": (("wage ~ x", pd.concat([FRAME, FRAME.iloc[[3]]])), {},
+                        ["(the rows at 3 and 120, counted from zero)"]),
     "names that are not alike": (("count ~ x", FRAME.rename(columns={"year": "month"})),
                                  {"time": "month"}, ["names 'count'", "It has 'nr', 'month'"]),
     "no formula": (("wage",), {}, ["the outcome left of the tilde", "'wage'"]),

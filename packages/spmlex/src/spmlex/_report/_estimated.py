@@ -51,7 +51,7 @@ def check_results(results: Any) -> None:
         raise ValueError("`results` is empty: give at least one fit.")
 
 
-def std_errors_of(result: Estimated, kind: str, clusters: Any) -> Float[np.ndarray, " p"]:
+def std_errors_of(result: Fit | Estimated, kind: str, clusters: Any) -> Float[np.ndarray, " p"]:
     """Standard errors of a fit by a kind; orthogonal estimates have one kind.
 
     Raises

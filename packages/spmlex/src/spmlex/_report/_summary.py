@@ -148,7 +148,7 @@ def compare(
 
 
 def _std_errors(
-    result: Estimated, kind: str, clusters: Any
+    result: Fit | Estimated, kind: str, clusters: Any
 ) -> tuple[Float[np.ndarray, " p"] | None, str]:
     """Standard errors, or why there are none."""
     if isinstance(result, Fit):
@@ -178,7 +178,7 @@ def _header(result: Fit) -> list[tuple[str, str]]:
     return header
 
 
-def _statistics(fits: Mapping[str, Estimated]) -> tuple[Row, ...]:
+def _statistics(fits: Mapping[str, Fit | Estimated]) -> tuple[Row, ...]:
     """What sums up a fit, one row each; orthogonal estimates maximise no likelihood."""
     of_any = {
         "Units": lambda fit: f"{fit.n_obs}",

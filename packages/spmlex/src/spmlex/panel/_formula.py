@@ -18,7 +18,8 @@ INTERCEPT = "Intercept"
 # What formulas of other programs have, and how it is said here.
 _ELSEWHERE = {
     r"\boffset\([^)]*\)": 'an offset is an argument, `offset="column"`.',
-    r"(?<!\w)\([^()|]*\|[^()|]*\)": "whose coefficients differ is said by `unit=` and `heterogeneous=`.",
+    r"(?<!\w)\([^()|]*\|[^()|]*\)": "units are named by `unit=`, what differs between them by "
+    "`heterogeneous=`.",
     r"\bfactor\([^)]*\)": "categories are written `C(x)`.",
 }
 

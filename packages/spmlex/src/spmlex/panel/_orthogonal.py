@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Int
@@ -116,7 +117,7 @@ class PanelOrthogonalResult(OrthogonalResult):
     def _averaged(self, means: RowMeans, clusters: Any) -> Functional:
         # `average` weights units, and here each of their rows counts.
         own = self.sample.weights
-        scale = weights_of_rows(self.panel) / np.where(own > 0, own, 1.0)
+        scale = jnp.asarray(weights_of_rows(self.panel) / np.where(own > 0, own, 1.0))
         found = self.average(
             lambda model, data, supp: scale[:, None, None] * means.values(model, supp),
             clusters=clusters,

@@ -72,7 +72,7 @@ CASES = {
     "infinite outcome": (("wage ~ x", put("wage", -np.inf)), {},
                          ["`wage` must be finite, but it is -inf in row 'r7'."]),
     "repeated rows": (("wage ~ x", pd.concat([FRAME, FRAME.iloc[[3]]])), {},
-                      ["'r3' and 'r3' (the rows at 3 and 120, counted from zero)", "nr = 'p0', year"]),
+                      ["'r3' (the rows at 3 and 120, counted from zero)", "of nr = 'p0', year"]),
     "combination": (("wage ~ x + z", FRAME.assign(z=2 * FRAME["x"])), {},
                     ["`z` is a combination of `x`", "Leave one"]),
     "dummies without a base": (("wage ~ 0 + x + C(region)",), {},

@@ -156,7 +156,7 @@ class AbstractMixSolver(eqx.Module):
     def __new__(cls: type[S], *_: Any, **options: Any) -> S:
         """Explain the name of an option that is called otherwise here."""
         explain_names(cls.__name__, options, OF_A_SOLVER)
-        return super().__new__(cls)
+        return super().__new__(cls)  # pyright: ignore[reportArgumentType]
 
     def __check_init__(self) -> None:
         """Refuse a tolerance that no gap could be compared with, or that none could meet."""

@@ -106,7 +106,7 @@ def test_quantiles_are_those_of_the_mixture(normal):
         np.testing.assert_allclose(below, level, rtol=1e-9)
 
 
-def test_quantiles_and_probabilities_of_counts():
+def test_quantiles_and_probabilities_of_counts(without_annotations):
     result = fitted("visits ~ x + w", family="poisson")
     index, masses = index_of(result, FRAME)
     probs = result.predict_probs()
@@ -194,7 +194,7 @@ def test_categories_have_a_probability_each():
     np.testing.assert_allclose(result.average_prediction().value[2], mean, rtol=1e-12)
 
 
-def test_what_is_not_there(logit, normal):
+def test_what_is_not_there(logit, normal, without_annotations):
     with raises(ValueError, "`average_effects` names 'unions'", "'union'"):
         logit.average_effects("unions")
     with raises(ValueError, "`visits` does not stand right of the tilde", "C, ended|ended"):

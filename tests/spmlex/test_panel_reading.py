@@ -256,7 +256,7 @@ def test_units_are_followed_until_a_count_exceeds_those_of_the_sample():
     model = type(found.model)(jnp.asarray([0.0, 0.5]), *list(vars(found.model).values())[1:])
     drawn = model.sample(jax.random.key(0), found.data, jnp.full(40, 2.0))
     mask, before = np.asarray(drawn["mask"]), np.asarray(found.data["mask"])
-    y, largest = np.asarray(drawn["rows"]["y"]), FRAME["visits"].max()
+    y, largest = np.asarray(drawn["rows"]["y"]), np.asarray(found.data["rows"]["y"])[before].max()
     exceeds = np.cumsum(np.where(before, y > largest, False), axis=1)
     np.testing.assert_array_equal(mask, before & (exceeds - (y > largest) == 0))
     assert 20 <= np.sum((mask != before).any(axis=1)) < 40

@@ -203,7 +203,7 @@ def test_some_coefficients_under_labels_of_their_own():
 def test_coefficients_of_what_is_no_fit(without_annotations):
     with pytest.raises(TypeError, match="`results` must be a mapping of names .* not list"):
         plot_coefficients([fitted()])
-    with pytest.raises(TypeError, match="`results` must be a mapping"):
+    with pytest.raises(TypeError, match="`results` must hold results"):
         plot_coefficients({"one": fitted().estimates})
     with pytest.raises(ValueError, match="`results` is empty"):
         plot_coefficients({})

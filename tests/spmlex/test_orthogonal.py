@@ -286,7 +286,7 @@ def test_tests_and_intervals_agree(listed):
         assert tested.p_value == pytest.approx(0.05, abs=1e-3)
     assert lower < estimate < upper
     wald = found.wald_test(lambda model: model.beta[0] - 0.2)
-    assert wald.degrees_of_freedom == 1
+    assert wald.df == 1
     assert wald.statistic == pytest.approx(((estimate - 0.2) / error) ** 2, rel=1e-10)
     z = (estimate - 0.2) / error
     assert wald.p_value == pytest.approx(math.erfc(abs(z) / math.sqrt(2)), rel=1e-6)

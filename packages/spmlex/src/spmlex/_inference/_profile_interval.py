@@ -17,6 +17,7 @@ from .._fields import Fit, problem_of, total_weight
 from .._level import critical_value
 from .._profile import Profile
 from .._search import AbstractExpandable, Expansion, Problem, TrustRegionNewton, optimise
+from .._table import one_row
 from ._covariance import std_errors
 from ._likelihood_ratio import noise
 
@@ -47,6 +48,14 @@ class ProfileInterval(NamedTuple):
     upper: float
     lower_reason: str
     upper_reason: str
+
+    def __repr__(self) -> str:
+        """As a table."""
+        tail = (1 - self.level) / 2
+        entries = {f"[{tail:.10g}": self.lower, f"{1 - tail:.10g}]": self.upper}
+        reasons = {"lower": self.lower_reason, "upper": self.upper_reason}
+        notes = tuple(f"The {end} end: {reason}." for end, reason in reasons.items() if reason)
+        return str(one_row("Profile likelihood interval", self.name, entries, notes))
 
 
 def profile_interval(result: Fit, name: str, level: float = 0.95) -> ProfileInterval:

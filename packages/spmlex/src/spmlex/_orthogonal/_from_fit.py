@@ -3,6 +3,7 @@
 from jaxtyping import Array
 
 from .._fields import Fit, problem_of
+from .._model import check_key
 from ._estimator import checked, estimate
 from ._options import Orthogonal
 from ._result import OrthogonalResult
@@ -28,5 +29,6 @@ def orthogonal(
     OrthogonalResult
         `print` it.
     """
+    check_key(key)
     found = estimate(problem_of(result), result.params, key, options or Orthogonal(), max_steps)
     return checked(found)

@@ -54,6 +54,13 @@ def coefficient_table(
     )
 
 
+def entry_names(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Names of the entries of an array that has none for them; empty for a number."""
+    return tuple(
+        "" if not index else f"[{', '.join(map(str, index))}]" for index in np.ndindex(shape)
+    )
+
+
 def number(value: Any) -> str:
     """An estimate, to six decimals where these hold at least three digits, else to six digits."""
     value = float(value)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from .._model import as_axis
 from ._arrays import as_data, as_occasions
 from ._families import FAMILIES, AbstractFamily, ConditionalLogit
 from ._formula import Formula
@@ -267,7 +268,8 @@ def _given_grid(grid: Any, effects: tuple[str, ...]) -> Supp:
     Raises
     ------
     ValueError
-        For names that are not those of the heterogeneous columns, and what is no vector.
+        For names that are not those of the heterogeneous columns, and what is no vector of distinct
+        numbers.
     """
     if isinstance(grid, Mapping):
         if set(grid) != set(effects):
@@ -275,17 +277,11 @@ def _given_grid(grid: Any, effects: tuple[str, ...]) -> Supp:
                 f"`grid` must have a vector for each of {', '.join(map(repr, effects))}, and has "
                 f"{', '.join(map(repr, grid)) or 'none'}."
             )
-        axes = {name: np.asarray(grid[name], float) for name in effects}
+        given = {name: grid[name] for name in effects}
     elif len(effects) > 1:
         raise ValueError(
             f"`grid` must be a dict with a vector for each of {', '.join(map(repr, effects))}."
         )
     else:
-        axes = dict.fromkeys(effects, np.asarray(grid, float))
-    for name, axis in axes.items():
-        if axis.ndim != 1 or not axis.size or not np.isfinite(axis).all():
-            raise ValueError(
-                f"`grid` of `{name}` must be a vector of finite numbers, but its shape is "
-                f"{axis.shape}."
-            )
-    return as_supp(axes)
+        given = dict.fromkeys(effects, grid)
+    return as_supp({name: as_axis(axis, f"`grid` of `{name}`") for name, axis in given.items()})

@@ -15,7 +15,7 @@ RNG = np.random.default_rng(3)
 X, Z = RNG.normal(size=(2, NUM_UNITS, 4))
 TYPES = np.array([[-1.0, 0.6], [1.1, -0.5], [0.1, 1.4]])[RNG.integers(0, 3, NUM_UNITS)]
 MEAN = TYPES[:, :1] + TYPES[:, 1:] * X + 0.5 * Z
-DATA = {"x": X, "y": MEAN + RNG.normal(size=X.shape), "z": Z}
+DATA = {"x": X, "y": MEAN + 1.5 * RNG.normal(size=X.shape), "z": Z}
 BUYS = {**DATA, "y": np.where(2 * MEAN + RNG.logistic(size=X.shape) > 0, 1.0, -1.0)}
 BUYS["y"][:9] = -1.0
 
@@ -27,7 +27,8 @@ def index(params, data, supp):
 
 
 def normal(params, data, supp):
-    return jnp.sum(-0.5 * (data["y"][:, :, None] - index(params, data, supp)) ** 2, axis=1)
+    error = data["y"][:, :, None] - index(params, data, supp)
+    return jnp.sum(-0.5 * (error / 1.5) ** 2, axis=1)
 
 
 def logit(params, data, supp):
@@ -67,26 +68,29 @@ def test_a_good_grid_is_not_noted():
 
 
 def test_a_narrow_grid_is_noted():
-    result = fitted(square(-0.4, 0.4))
+    result = fitted(square(-0.3, 0.3))
     note, _ = result.summary().notes
     assert note.startswith("The grid is short for this fit")
     assert "Unless the latent variables end there" in note
     # The points offered are those around what has mass; all of a wide grid gain more.
-    wide = gain_on(result, square(-1.2, 1.2, 13))
-    assert 0.8 * wide < said(note) <= 1.005 * wide  # three digits are shown
+    wide = gain_on(result, square(-0.9, 0.9, 13))
+    assert 0.9 * wide < said(note) <= 1.005 * wide  # three digits are shown
 
 
 def test_a_coarse_grid_is_noted():
-    result = fitted(square(-4.0, 5.0))
+    result = fitted(square(-3.0, 3.6))
     note, _ = result.summary().notes
     assert note.startswith("The grid is coarse for this fit")
-    assert "up to 1.5 in `level`, 1.5 in `slope` apart" in note
-    halves = gain_on(result, square(-4.0, 5.0, 13))
-    assert said(note) == pytest.approx(halves, rel=0.02)
+    assert "up to 1.1 in `level`, 1.1 in `slope` apart" in note
+    halves = gain_on(result, square(-3.0, 3.6, 13))
+    assert said(note) == pytest.approx(halves, rel=0.02)  # two of three digits
+    # Where it is so coarse that a standard deviation might have shrunk to its step.
+    note, _ = fitted(square(-7.0, 8.0)).summary().notes
+    assert note.startswith("The grid is coarse for this fit: masses between its points could")
 
 
 def test_the_order_and_the_kind_of_a_support_do_not_matter():
-    supp = square(-0.4, 0.4)
+    supp = square(-0.3, 0.3)
     mixed = RNG.permutation(49)
     array = jnp.stack([supp["level"], supp["slope"]], axis=1)[mixed]
     one, other = fitted(supp), fitted(array)
@@ -104,6 +108,35 @@ def test_mass_at_ends_that_the_data_do_not_place():
     assert np.sum(np.log(np.exp(log_lik) @ result.probs)) > result.loglik - 2.0
     assert f"{result.probs[at_end].sum():.2g} where `level` is -4" in note
     assert "variances and correlations" in note
+
+
+def test_means_and_quantiles_of_coordinates():
+    result = fitted(square(-1.5, 2.1))
+    means = result.average(lambda model, data, supp: supp)
+    assert means.names == ("level", "slope")
+    alone = result.average(lambda model, data, supp: supp["slope"])
+    np.testing.assert_allclose(means.value[1], alone.value, rtol=1e-12)
+    np.testing.assert_allclose(means.std_errors[1], alone.std_errors, rtol=1e-9)
+    # One an entry a unit and a point, the other an entry a point.
+    shifted = result.average(
+        lambda model, data, supp: {"x": data["x"][:, :1] + 0 * supp["level"][None], **supp}
+    )
+    assert shifted.names == ("x", "level", "slope")
+    assert shifted.value[0] == pytest.approx(X[:, 0].mean(), abs=1e-12)
+    np.testing.assert_allclose(shifted.value[1:], means.value, rtol=1e-12)
+
+    slope, probs = np.asarray(result.supp["slope"]), np.asarray(result.probs)
+    found = float(result.quantile(0.3, coordinate="slope"))
+    assert probs[slope <= found].sum() >= 0.3 > probs[slope < found].sum()
+    units = np.asarray(result.posterior_quantile(0.3, coordinate="slope"))
+    posterior = np.asarray(result.posterior())
+    below = (posterior * (slope[None, :] <= units[:, None])).sum(axis=1)
+    strictly = (posterior * (slope[None, :] < units[:, None])).sum(axis=1)
+    assert np.all((below >= 0.3) & (strictly < 0.3))
+    with raises(ValueError, "`coordinate` must be one of", "level, slope; none was named"):
+        result.quantile(0.3)
+    with raises(ValueError, "level, slope; not 'price'"):
+        result.posterior_quantile(0.3, coordinate="price")
 
 
 def test_a_support_on_a_line_is_noted():

@@ -17,7 +17,7 @@ from .._fields import Fit, problem_of, total_weight
 from .._level import critical_value
 from .._profile import Profile
 from .._search import AbstractExpandable, Expansion, Problem, TrustRegionNewton, optimise
-from .._table import one_row
+from .._table import end_names, one_row
 from ._covariance import std_errors
 from ._likelihood_ratio import noise
 
@@ -51,8 +51,7 @@ class ProfileInterval(NamedTuple):
 
     def __repr__(self) -> str:
         """As a table."""
-        tail = (1 - self.level) / 2
-        entries = {f"[{tail:.10g}": self.lower, f"{1 - tail:.10g}]": self.upper}
+        entries = dict(zip(end_names(self.level), (self.lower, self.upper), strict=True))
         reasons = {"lower": self.lower_reason, "upper": self.upper_reason}
         notes = tuple(f"The {end} end: {reason}." for end, reason in reasons.items() if reason)
         return str(one_row("Profile likelihood interval", self.name, entries, notes))

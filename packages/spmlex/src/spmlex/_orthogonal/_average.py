@@ -18,6 +18,11 @@ from ._functionals import Functional, functional
 from ._moments import Moments
 from ._sample import Sample
 
+_BOUNDED = (
+    "The bias is at most its bound, whatever the distribution on the grid: it is what the outcomes "
+    "leave open. The intervals allow for it."
+)
+
 
 def delta(
     result: Estimated,
@@ -127,7 +132,7 @@ def average(
             "`function` must return an array, or a dict of arrays with an entry for each support "
             "point, or each unit and support point."
         )
-    return Functional(*(x.reshape(shape[0]) for x in found), names=names)
+    return Functional(*(x.reshape(shape[0]) for x in found), names=names, notes=(_BOUNDED,))
 
 
 def _by_group(

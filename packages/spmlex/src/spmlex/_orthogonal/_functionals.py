@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._level import critical_value
-from .._table import ESTIMATE, STD_ERR, Row, Table, entry_names, number
+from .._table import ESTIMATE, STD_ERR, Table, end_names, entry_names, numeric_table
 from ._inference import influence, jackknifed
 from ._moments import Moments
 
@@ -33,7 +33,9 @@ class Functional(eqx.Module):
         to zero for what they determine, such as the mean of an effect that is added to outcomes;
         large for what they do not, such as the mass at a single point.
     names : tuple of str
-        Of the entries, if they have some.
+        Of the entries, if they have some: `print` then shows a table.
+    title, header, notes
+        Of the table: see `Table`.
 
     Examples
     --------
@@ -48,16 +50,24 @@ class Functional(eqx.Module):
     std_errors: Float[np.ndarray, "..."]
     bias_bound: Float[np.ndarray, "..."]
     names: tuple[str, ...] = ()
+    title: str = "Averages over the distribution"
+    header: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """As a table."""
-        return str(self.summary())
+        """Numbers rather than shapes."""
+        if self.names:
+            return str(self.summary())
+        return (
+            f"Functional(value={self.value}, std_errors={self.std_errors}, "
+            f"bias_bound={self.bias_bound})"
+        )
 
-    def _repr_html_(self) -> str:
-        return self.summary()._repr_html_()
+    def _repr_html_(self) -> str | None:
+        return self.summary()._repr_html_() if self.names else None
 
     def summary(self, *, level: float = 0.95) -> Table:
-        """Table of the entries, with standard errors, bias bounds and the intervals of `conf_int`.
+        """Table of the entries, with standard errors, bias bounds and `conf_int`.
 
         Parameters
         ----------
@@ -69,32 +79,15 @@ class Functional(eqx.Module):
         Table
             `print` it, show it in a notebook, or call `to_frame` or `to_latex`.
         """
-        tail, ends = (1 - level) / 2, self.conf_int(level).reshape(-1, 2)
-        numbers: dict[str | tuple[str, str], np.ndarray] = {
-            ESTIMATE: np.ravel(self.value),
-            STD_ERR: np.ravel(self.std_errors),
-            "bias bound": np.ravel(self.bias_bound),
-            f"[{tail:.10g}": ends[:, 0],
-            f"{1 - tail:.10g}]": ends[:, 1],
+        names = self.names or entry_names(self.value.shape)
+        ends = self.conf_int(level).reshape(-1, 2)
+        columns = {
+            ESTIMATE: self.value.ravel(),
+            STD_ERR: self.std_errors.ravel(),
+            "bias bound": self.bias_bound.ravel(),
+            **dict(zip(end_names(level), ends.T, strict=True)),
         }
-        names = self.names or entry_names(np.shape(self.value))
-        rows = tuple(
-            Row(name, tuple(number(column[k]) for column in numbers.values()))
-            for k, name in enumerate(names)
-        )
-        note = (
-            "The bias of an estimate is at most its bound, whatever the distribution on the grid: "
-            "what the outcomes leave open. Intervals allow for it."
-        )
-        return Table(
-            title="Averages over the distribution",
-            header=(),
-            columns=tuple(map(str, numbers)),
-            sections=(rows,),
-            notes=(note,),
-            numbers=numbers,
-            index=names,
-        )
+        return numeric_table(self.title, self.header, names, columns, self.notes)
 
     def conf_int(self, level: float = 0.95) -> Float[np.ndarray, "... 2"]:
         """Confidence intervals that hold whatever the bias is within its bound.

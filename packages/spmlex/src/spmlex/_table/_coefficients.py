@@ -1,6 +1,7 @@
 """A table of coefficients, and how their numbers are set."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,43 +23,57 @@ def coefficient_table(
     notes: list[str],
 ) -> Table:
     """Estimates, standard errors, and with a level z, p and symmetric intervals."""
-    numbers: dict[str | tuple[str, str], np.ndarray] = {ESTIMATE: estimates}
+    numbers = {ESTIMATE: estimates}
     if std_errs is not None:
         numbers[STD_ERR] = std_errs
     if std_errs is not None and level is not None:
-        times, tail = critical_value(level), (1 - level) / 2
+        times = critical_value(level)
+        low, high = end_names(level)
         with np.errstate(divide="ignore", invalid="ignore"):
             z = estimates / std_errs
         half = times * std_errs
         numbers |= {
             "z": z,
             "P>|z|": np.array([math.erfc(abs(value) / math.sqrt(2.0)) for value in z]),
-            f"[{tail:.10g}": estimates - half,
-            f"{1 - tail:.10g}]": estimates + half,
+            low: estimates - half,
+            high: estimates + half,
         }
+    return numeric_table(title, header, names, numbers, notes)
+
+
+def numeric_table(
+    title: str,
+    header: Sequence[tuple[str, str]],
+    names: tuple[str, ...],
+    numbers: Mapping[str, np.ndarray],
+    notes: Sequence[str],
+) -> Table:
+    """A table of columns of numbers, as they are set by their headings."""
     formats = {"z": _ratio, "P>|z|": "{:.3f}".format}
     rows = tuple(
-        Row(
-            name, tuple(formats.get(str(key), number)(column[k]) for key, column in numbers.items())
-        )
+        Row(name, tuple(formats.get(key, number)(column[k]) for key, column in numbers.items()))
         for k, name in enumerate(names)
     )
     return Table(
         title=title,
         header=tuple(header),
-        columns=tuple(map(str, numbers)),
+        columns=tuple(numbers),
         sections=(rows,),
         notes=tuple(notes),
-        numbers=numbers,
+        numbers=dict(numbers),
         index=names,
     )
 
 
+def end_names(level: float) -> tuple[str, str]:
+    """Headings of the ends of intervals."""
+    tail = (1 - level) / 2
+    return f"[{tail:.10g}", f"{1 - tail:.10g}]"
+
+
 def entry_names(shape: tuple[int, ...]) -> tuple[str, ...]:
-    """Names of the entries of an array that has none for them; empty for a number."""
-    return tuple(
-        "" if not index else f"[{', '.join(map(str, index))}]" for index in np.ndindex(shape)
-    )
+    """The entries of an array by their places; of a number, an empty name."""
+    return tuple(f"[{', '.join(map(str, index))}]" if index else "" for index in np.ndindex(shape))
 
 
 def number(value: Any) -> str:

@@ -9,6 +9,7 @@ from .._table import Table
 from . import _effects, _predict
 from ._design import Design
 from ._fields import PanelFit
+from ._regressors import regressor_notes
 
 
 class PanelResult(PanelFit):
@@ -62,6 +63,7 @@ class PanelResult(PanelFit):
             header.append(("of them ended here", f"{several.num_reached}"))
         notes = [
             f"Heterogeneous: {', '.join(panel.model.effects)}, on {panel.describe_grid()}.",
+            *regressor_notes(panel),
             *([panel.describe_dropped()] if panel.dropped else []),
             *_alone(several),
         ]

@@ -63,8 +63,9 @@ class Logit(eqx.Module):
         self, key: Array, data: dict[str, Array], latent: dict[str, Array]
     ) -> dict[str, Array]:
         """Purchases of people with given tastes."""
-        index = latent["level"][:, None] + data["price"] * (
-            latent["price"][:, None]
+        index = (
+            latent["level"][:, None]
+            + data["price"] * (latent["price"][:, None])
         )
         index = index + self.gamma * data["quality"]
         drawn = jax.random.logistic(key, index.shape) < index

@@ -127,7 +127,9 @@ def test_what_a_table_says_of_the_regressors():
         "The intercept is that where x is zero and the other regressors have their means.",
         "born does not vary within units.",
     ]
-    assert "heterogeneous: Intercept, x, on 6 points, 3 from -2 to 2 by 2 from 0 to 1.5" in repr(two)
+    assert "heterogeneous: Intercept, x, on 6 points, 3 from -2 to 2 by 2 from 0 to 1.5" in repr(
+        two
+    )
     assert regressor_notes(panel("wage ~ x")) == []
 
 

@@ -65,7 +65,8 @@ def profile_interval(result: Fit, name: str, level: float = 0.95) -> ProfileInte
     that of the normal interval, and found to a millionth in the square root of the statistic, or to
     rounding. Where the profile falls and rises again on one side, an end is one of the places at
     which it crosses the cut-off, and there are values beyond it that are not rejected, or inside
-    that are: `plot_profile` shows that.
+    that are: `plot_profile` shows that. It takes as long as one or two dozen fits that start near
+    their ends.
 
     Parameters
     ----------

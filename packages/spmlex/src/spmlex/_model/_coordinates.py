@@ -1,6 +1,6 @@
 """Coordinates of support points, and supports that are products of grids."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -13,7 +13,9 @@ from jaxtyping import Array, Float, PyTree, Shaped
 from ._leaves import leaf_name
 
 
-def product_grid(axes: Mapping[str, ArrayLike]) -> dict[str, Float[Array, " m"]]:
+def product_grid(
+    axes: Mapping[str, ArrayLike | Sequence[float | int]],
+) -> dict[str, Float[Array, " m"]]:
     """Support points of several coordinates: all combinations of the values of each.
 
     Parameters

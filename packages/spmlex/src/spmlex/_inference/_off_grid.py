@@ -47,7 +47,8 @@ class OffGrid:
         """At points given by their coordinates; -inf at those where the model is not defined."""
         dtype = self.result.probs.dtype
         found = self._log_lik(from_coordinates(self.problem.supp, points, dtype))
-        return np.where(np.isnan(found[self.weights > 0]).any(axis=0)[None, :], -np.inf, found)
+        defined = (found[self.weights > 0] < np.inf).all(axis=0)
+        return np.where(defined[None, :], found, -np.inf)
 
     def gradients(self, points: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "g k"]:
         """Log Σᵢ ωᵢ aᵢⱼ/uᵢ of each group: what a mass at a point could add to its mean, at most."""
@@ -93,7 +94,6 @@ class OffGrid:
             found = mixsolve(
                 (rows - top[:, None]).astype(self.result.probs.dtype),
                 self.weights[own].astype(self.result.probs.dtype),
-                solver=self.problem.mix_solver,
                 throw=False,
             )
             if found.result == MIX_RESULTS.successful:

@@ -1,6 +1,6 @@
 """The joint distribution of two coordinates, drawn."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _AREA, _LEAST = 2400.0, 6.0
 # Masses that the legend shows.
 _SHOWN = (0.1, 0.01)
+# Area of the marker of a group in the legend.
+_KEY = 40.0
 
 
 def draw_joint(
@@ -31,26 +33,24 @@ def draw_joint(
     for g, probs in enumerate(masses):
         mass = np.bincount(where.ravel(), weights=probs)
         active = mass > 0
-        ax.scatter(
-            *places[active].T,
-            s=_area(mass[active]),
-            marker=marker(g),
-            color=colour(g),
-            alpha=0.6,
-            linewidths=0,
-            zorder=3,
-            label=f"masses, group {g}" if len(masses) > 1 else "masses",
-        )
-    for mass in _SHOWN if len(masses) == 1 else ():
-        ax.scatter([], [], s=_area(mass), color=colour(0), alpha=0.6, lw=0, label=f"mass {mass:g}")
-    # Circles at the ends of the grid are seen whole.
+        # Circles at the ends of the grid are seen whole.
+        ax.scatter(*places[active].T, s=_area(mass[active]), clip_on=False, zorder=3, **_style(g))
+    several = len(masses) > 1
+    keys = [(f"group {g}", g, _KEY) for g in range(len(masses))] if several else []
+    keys += [] if several else [(f"mass {mass:g}", 0, float(_area(mass))) for mass in _SHOWN]
+    for label, g, area in keys:
+        ax.scatter([], [], s=area, label=label, **_style(g))
     margin = 0.07 * np.where(high > low, high - low, 1.0)
     ax.set(xlabel=labels[0], ylabel=labels[1])
-    ax.set(xlim=(low[0] - margin[0], high[0] + margin[0]))
-    ax.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
-    handles, names = ax.get_legend_handles_labels()
-    first = 0 if len(masses) > 1 else 1
-    ax.legend(handles[first:], names[first:], loc="best", fontsize="small", labelspacing=0.8)
+    ax.set(xlim=(left - margin[0], right + margin[0]), ylim=(bottom - margin[1], top + margin[1]))
+    # There may be masses anywhere, so that the legend stands above.
+    above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.01), "frameon": False}
+    ax.legend(ncols=len(keys), fontsize="small", borderaxespad=0.0, **above)
+
+
+def _style(g: int) -> dict[str, Any]:
+    style = {"facecolors": colour(g), "edgecolors": "white", "linewidths": 0.5}
+    return style | {"marker": marker(g), "alpha": 0.7}
 
 
 def _area(mass: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:

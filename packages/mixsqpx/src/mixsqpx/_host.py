@@ -17,7 +17,7 @@ from jax.dtypes import canonicalize_dtype
 from jaxtyping import Array, Float, Int, PyTree
 
 from ._fill import Filled, equal, fill, find_fault, normalised, without_tiny
-from ._inputs import put
+from ._inputs import SUM_TOL, put
 from ._ladder import smallest_rung
 from ._problem import MixProblem
 from ._programs import BeingTraced, Programs
@@ -26,8 +26,6 @@ from ._solution import RESULTS, MixSolution
 from ._solver import PATIENCE, AbstractMixSolver, MixState, first_state, phase
 from ._start import COARSE_GAP, COARSE_STEPS, COARSENING, num_levels
 
-# How far the sum of `init` may be from one: the solution of a problem in single precision may be.
-INIT_TOL = float(np.finfo(np.float32).eps) ** 0.5
 # Components that a first working set holds besides those of the start.
 _MORE = 4
 
@@ -119,7 +117,7 @@ def _solve(
     fault, unit = find_fault(filled, omega)
     start = None if init is None else np.asarray(init)
     if start is not None:
-        feasible = np.all(start >= 0) and abs(np.sum(start) - 1) <= INIT_TOL
+        feasible = np.all(start >= 0) and abs(np.sum(start) - 1) <= SUM_TOL
         fault = fault if feasible or fault is not None else RESULTS.infeasible_init
     if fault is not None:
         return _failed(filled.m, dtype, fault, unit)
@@ -212,7 +210,7 @@ def _gap_tol(solver: AbstractMixSolver, dtype: np.dtype) -> float:
 @lru_cache(maxsize=64)
 def _limits(gap_tol: float, max_steps: int, dtype: np.dtype) -> tuple[Array, Array]:
     """Limits of a solve, on the device, as those of the next solve are."""
-    return put(np.asarray(gap_tol, dtype)), _integer(max_steps)
+    return put(np.asarray(gap_tol, dtype)), integer(max_steps)
 
 
 @lru_cache(maxsize=256)
@@ -233,7 +231,7 @@ def _solution(ending: _Ending, m: int, gap_tol: float) -> MixSolution:
     else:
         result = RESULTS.precision_exhausted
     probs, gradient = (_without_padding(state[name], m) for name in ("probs", "gradient"))
-    stats = [state["num_active"], state["num_steps"], _integer(-1)]
+    stats = [state["num_active"], state["num_steps"], integer(-1)]
     leaves = [probs, ending.objective, ending.gap, gradient, *jax.tree.leaves(result), *stats]
     # By way of its class it would take as long as some steps.
     return jax.tree.unflatten(_structure(), leaves)
@@ -257,11 +255,11 @@ def _without_padding(values: Array, m: int) -> Array:
 def _failed(m: int, dtype: np.dtype, result: RESULTS, unit: int) -> MixSolution:
     """There is no solution."""
     each, nan = (put(np.full(shape, np.nan, dtype)) for shape in ((m,), ()))
-    counts = {"num_steps": _integer(0), "num_active": _integer(0), "unit": _integer(unit)}
+    counts = {"num_steps": integer(0), "num_active": integer(0), "unit": integer(unit)}
     return MixSolution(each, nan, nan, each, result, counts)
 
 
 @lru_cache(maxsize=64)
-def _integer(number: int) -> Array:
+def integer(number: int) -> Array:
     """The same small numbers come up again and again, and to put one on a device takes time."""
     return put(np.asarray(number, canonicalize_dtype(int)))

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from ._style import colour, marker
@@ -37,7 +38,7 @@ def draw_joint(
         ax.scatter(*places[active].T, s=_area(mass[active]), clip_on=False, zorder=3, **_style(g))
     several = len(masses) > 1
     keys = [(f"group {g}", g, _KEY) for g in range(len(masses))] if several else []
-    keys += [] if several else [(f"mass {mass:g}", 0, float(_area(mass))) for mass in _SHOWN]
+    keys += [] if several else [(f"mass {mass:g}", 0, _area(mass)) for mass in _SHOWN]
     for label, g, area in keys:
         ax.scatter([], [], s=area, label=label, **_style(g))
     margin = 0.07 * np.where(high > low, high - low, 1.0)
@@ -53,5 +54,5 @@ def _style(g: int) -> dict[str, Any]:
     return style | {"marker": marker(g), "alpha": 0.7}
 
 
-def _area(mass: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
+def _area(mass: Float[ArrayLike, "..."]) -> Float[ArrayLike, "..."]:
     return np.maximum(_AREA * np.asarray(mass), _LEAST)

@@ -22,12 +22,11 @@ def grid_gap(result: Fit) -> float:
     """What the mean log-likelihood could gain, at most, by masses halfway between grid points.
 
     log maxⱼ Σᵢ ωᵢ aᵢⱼ/uᵢ over the midpoints of neighbouring support points: the certificate `gap`,
-    on points that the fit was not offered. It is small where the grid stands for a continuum. With
-    several coordinates, whose grid is the product of one in each, over the points halfway, in one
-    coordinate or in several, from a point with mass to its neighbours. A coordinate with two
-    values is taken to tell two types, and has nothing between.
+    on points that the fit was not offered. With several coordinates, whose grid is the product of
+    one in each, over the points halfway from a point with mass to its neighbours, in one coordinate
+    or in several; there, a coordinate with two values tells two types, and has nothing between.
 
-    Where it is not, what is estimated depends on the grid. The extreme case is a vanishing
+    It is small where the grid stands for a continuum. Where it is not, what is estimated depends on the grid. The extreme case is a vanishing
     variance: with few outcomes a unit, a standard deviation of the model may shrink to the distance
     between grid points, and the distribution explains an outcome unit by unit, with mass at a large
     part of the grid. On a finer grid the likelihood would be higher, and the variance smaller

@@ -140,7 +140,7 @@ def test_separation_shows_in_the_standard_error():
         (lambda r: r.delta("beta"), TypeError,
          r"must be a function, .*`lambda model, probs: ...`, not 'beta'"),
         (lambda r: r.average(lambda supp: supp), TypeError, r"`function\(model, data, supp\)`"),
-        (lambda r: r.delta(lambda probs, model: model @ probs.beta), AttributeError,
+        (lambda r: r.delta(lambda probs, model: model.beta @ probs), AttributeError,
          r"beta.*raised by `function`, called as `function\(model, probs\)`"),
         (lambda r: r.average(lambda data, model, supp: model.beta * supp), AttributeError,
          r"beta.*called as `function\(model, data, supp\)`"),

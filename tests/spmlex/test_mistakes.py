@@ -142,8 +142,8 @@ def test_an_error_within_lclk_says_what_it_was_given(function):
 
     with raises(KeyError, "level", *given):
         function(model(unknown), data, supp)
-    with raises(KeyError, "raised by `lclk", r"`data` of shape \(11,\)", "`supp` of x"):
-        function(model(lambda params, data, supp: data["x"] if supp else 0), SUPP, data)
+    with raises(TypeError, "raised by `lclk", r"`data` of shape \(11,\)", "`supp` of x"):
+        function(model(lambda params, data, supp: data["x"]), SUPP, data)
 
 
 def test_a_class_and_an_integer_in_place_of_a_model():

@@ -102,7 +102,7 @@ def test_one_coordinate_of_two():
     assert ax.get_lines()[1].get_linestyle() == "None"
 
 
-def test_both_coordinates_of_two():
+def test_both_coordinates_of_two(without_annotations):
     result, (_, given) = two_dimensional(), plt.subplots()
     ax = result.plot_distribution(ax=given)
     assert ax is given

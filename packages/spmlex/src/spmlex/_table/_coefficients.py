@@ -60,7 +60,7 @@ def numeric_table(
         columns=tuple(numbers),
         sections=(rows,),
         notes=tuple(notes),
-        numbers=dict(numbers),
+        numbers={**numbers},
         index=names,
     )
 

@@ -26,13 +26,14 @@ def grid_gap(result: Fit) -> float:
     one in each, over the points halfway from a point with mass to its neighbours, in one coordinate
     or in several; there, a coordinate with two values tells two types, and has nothing between.
 
-    It is small where the grid stands for a continuum. Where it is not, what is estimated depends on the grid. The extreme case is a vanishing
-    variance: with few outcomes a unit, a standard deviation of the model may shrink to the distance
-    between grid points, and the distribution explains an outcome unit by unit, with mass at a large
-    part of the grid. On a finer grid the likelihood would be higher, and the variance smaller
-    still. Such a maximum is not the one to report: start elsewhere, fit on several grids, or hold
-    the standard deviation away from zero. A grid whose points are far apart in comparison with the
-    noise, by design or for lack of points, has a large gap too.
+    It is small where the grid stands for a continuum. Where it is not, what is estimated depends on
+    the grid. The extreme case is a vanishing variance: with few outcomes a unit, a standard
+    deviation of the model may shrink to the distance between grid points, and the distribution
+    explains an outcome unit by unit, with mass at a large part of the grid. On a finer grid the
+    likelihood would be higher, and the variance smaller still. Such a maximum is not the one to
+    report: start elsewhere, fit on several grids, or hold the standard deviation away from zero. A
+    grid whose points are far apart in comparison with the noise, by design or for lack of points,
+    has a large gap too.
 
     Returns
     -------

@@ -59,12 +59,22 @@ class Logit(eqx.Module):
         at = sign * (common[:, :, None] + index)
         return jnp.sum(jax.nn.log_sigmoid(at), axis=1)
 
+    def sample(
+        self, key: Array, data: dict[str, Array], latent: dict[str, Array]
+    ) -> dict[str, Array]:
+        """Purchases of people with given tastes."""
+        index = (
+            latent["level"][:, None]
+            + data["price"] * (latent["price"][:, None])
+        )
+        index = index + self.gamma * data["quality"]
+        drawn = jax.random.logistic(key, index.shape) < index
+        return data | {"buys": drawn.astype(index.dtype)}
 
-level, slope = np.meshgrid(np.linspace(-3, 6, 19), np.linspace(-5, 1, 19))
-supp = {
-    "level": jnp.array(level.ravel()),
-    "price": jnp.array(slope.ravel()),
-}
+
+supp = spmlex.product_grid(
+    {"level": np.linspace(-3, 6, 19), "price": np.linspace(-5, 1, 19)}
+)
 result = spmlex.fit(Logit(jnp.zeros(())), data, supp)
 print(result)
 
@@ -100,20 +110,9 @@ print(f"truth           {true:.4f}")
 # way of nonparametric maximum likelihood: a cloud of tastes is stood for by
 # some points. Averages over it, as above, are estimated much better than
 # its shape.
-probs = np.asarray(result.probs)
-on = probs > 0
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 axes[0].plot(a, b, ".", ms=3, color="#ddaa33", label="people (truth)")
-axes[0].scatter(
-    level.ravel()[on],
-    slope.ravel()[on],
-    s=900 * probs[on],
-    facecolor="none",
-    edgecolor="#004488",
-    linewidth=1.5,
-    zorder=3,
-    label="masses",
-)
+result.plot_distribution(ax=axes[0])
 axes[0].set(xlabel="Liking a", ylabel="Response to price b")
 axes[0].legend(loc="upper right", fontsize="small")
 labels = {"level": "Liking a", "price": "Response to price b"}

@@ -32,6 +32,9 @@ def test_likelihood_ratio(result, restricted):
     assert test.df == 2
     assert test.statistic == pytest.approx(2 * (result.loglik - restricted.loglik), abs=1e-9)
     assert test.p_value == pytest.approx(stats.chi2.sf(test.statistic, 2), rel=1e-9)
+    words = " ".join(str(test).split())
+    assert words.startswith("Likelihood-ratio test")
+    assert f"chi-squared {test.statistic:.6f} 2 {test.p_value:.3f}" in words
     # The restriction is true, and the Wald test of it much the same.
     off = restricted.estimates.size, result.estimates[:2] - np.array([1.5, 0.3])
     wald = off[1] @ np.linalg.solve(result.cov()[:2, :2], off[1])
@@ -227,3 +230,13 @@ def test_profile_interval_without_an_end():
     assert "twice the fall of the log-likelihood is" in interval.upper_reason
     assert math.isfinite(interval.lower)
     assert interval.lower_reason == ""
+
+
+def test_an_interval_prints_its_ends_and_why_one_is_missing():
+    import spmlex
+
+    interval = spmlex.ProfileInterval("slope", 0.9, -math.inf, 1.5, "the profile is flat", "")
+    words = " ".join(str(interval).split())
+    assert "[0.05 0.95]" in words
+    assert "slope -inf 1.500000" in words
+    assert words.endswith("The lower end: the profile is flat.")

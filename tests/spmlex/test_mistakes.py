@@ -1,5 +1,6 @@
 """What a new user does first, and what is said then: each message leads to what is meant."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -120,13 +121,49 @@ def test_a_density_in_place_of_its_logarithm():
 
     outcomes = COUNTS[:, 0]
     with pytest.warns(UserWarning, match="`lclk` returns .* zero or positive.*logarithm") as caught:
-        fit(model(density), outcomes, SUPP, throw=False)
+        result = fit(model(density), outcomes, SUPP, throw=False)
     assert len(caught) == 1
+    # A table is looked at long after the warning has gone by.
+    assert result.summary().notes[0].startswith("`lclk` returned no negative number at the start")
 
     def logarithm(params, data, supp):
         return jnp.log(density(params, data, supp))
 
-    fit(model(logarithm), outcomes, SUPP)
+    assert "no negative number" not in str(fit(model(logarithm), outcomes, SUPP))
+
+
+@pytest.mark.parametrize("function", [fit, profile_ll])
+def test_an_error_within_lclk_says_what_it_was_given(function):
+    data, supp = {"x": X, "y": COUNTS}, {"a": SUPP, "b": SUPP}
+    given = [r"`data` of x \(40, 3\), y \(40, 3\)", r"`supp` of a \(11,\), b \(11,\)"]
+
+    def unknown(params, data, supp):
+        return counts(params, data, supp["level"])
+
+    with raises(KeyError, "level", *given):
+        function(model(unknown), data, supp)
+    with raises(TypeError, "raised by `lclk", r"`data` of shape \(11,\)", "`supp` of x"):
+        function(model(lambda params, data, supp: data["x"]), SUPP, data)
+
+
+def test_a_class_and_an_integer_in_place_of_a_model():
+    class Counts(eqx.Module):
+        beta: jax.Array
+
+        def lclk(self, data, supp):
+            return counts({"beta": self.beta}, data, supp)
+
+    with raises(TypeError, "`model` is the class Counts. Give an instance"):
+        fit(Counts, {"x": X, "y": COUNTS}, SUPP)
+    with raises(ValueError, "`beta` is an array of int", r"Write `jnp.asarray\(0.0\)`"):
+        fit(Counts(jnp.array(0)), {"x": X, "y": COUNTS}, SUPP)
+
+
+def test_single_precision_is_said():
+    narrow = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), ({"x": X, "y": COUNTS}, SUPP))
+    single = FunctionModel({"beta": jnp.array(0.1, jnp.float32)}, counts)
+    assert ("Precision", "float32") in fit(single, *narrow).summary().header
+    assert "Precision" not in str(fit(model(counts), {"x": X, "y": COUNTS}, SUPP))
 
 
 def test_leaves_that_are_held_because_of_their_type():

@@ -19,6 +19,7 @@ from jax.flatten_util import ravel_pytree
 import spmlex
 from spmlex._orthogonal._outcomes import Outcomes
 from spmlex._orthogonal._sample import Sample
+from spmlex._table import number
 
 from .orthogonal_models import DrawnLogit, Logit, logit_data
 
@@ -286,7 +287,7 @@ def test_tests_and_intervals_agree(listed):
         assert tested.p_value == pytest.approx(0.05, abs=1e-3)
     assert lower < estimate < upper
     wald = found.wald_test(lambda model: model.beta[0] - 0.2)
-    assert wald.degrees_of_freedom == 1
+    assert wald.df == 1
     assert wald.statistic == pytest.approx(((estimate - 0.2) / error) ** 2, rel=1e-10)
     z = (estimate - 0.2) / error
     assert wald.p_value == pytest.approx(math.erfc(abs(z) / math.sqrt(2)), rel=1e-6)
@@ -295,6 +296,16 @@ def test_tests_and_intervals_agree(listed):
     )
     doubled = found.delta(lambda model: 2 * model.beta)
     np.testing.assert_allclose(doubled.std_errors, 2 * found.std_errors(), rtol=1e-10)
+    assert found.delta(lambda model: {"first": model.beta[0]}).names == ("first",)
+    with pytest.raises(TypeError, match=r"`function\(model\)`, but takes `\(model, probs\)`"):
+        found.delta(lambda model, probs: model.beta)
+    # Printed as tables, with the numbers that they hold.
+    words = " ".join(str(wald).split())
+    assert (
+        f"statistic df p {'-' * 58} chi-squared {wald.statistic:.6f} 1 {wald.p_value:.3f}" in words
+    )
+    words = " ".join(str(at_estimate).split())
+    assert f"standard normal {number(at_estimate.statistic)} {at_estimate.p_value:.3f}" in words
 
 
 def test_averages_are_moments_of_the_outcomes():
@@ -323,6 +334,14 @@ def test_averages_are_moments_of_the_outcomes():
         lower, upper = got.conf_int()
         assert lower < truth < upper
         assert upper - lower >= 2 * 1.64 * got.std_errors
+    # Several at once, by their names, as a table with the bounds.
+    both = found.average(lambda *args: {name: values[name](*args) for name in ("mean", "effect")})
+    assert both.names == ("mean", "effect")
+    np.testing.assert_allclose(both.value[0], found.average(values["mean"]).value, rtol=1e-10)
+    table = both.summary()
+    np.testing.assert_array_equal(table.numbers["bias bound"], both.bias_bound)
+    np.testing.assert_array_equal(table.numbers["[0.025"], both.conf_int()[:, 0])
+    assert "whatever the distribution on the grid" in " ".join(str(both).split())
     # Three outcomes hardly tell where exactly the mass is, but they do tell of probabilities.
     bounds = [float(found.average(values[k]).bias_bound) for k in ("share", "effect")]
     assert bounds[1] < 0.1 * bounds[0]

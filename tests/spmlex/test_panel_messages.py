@@ -116,6 +116,8 @@ CASES = {
     "outcome among the regressors": (("wage ~ wage",), {}, ["without any error"]),
     "grid of another": (("wage ~ x",), {"grid": {"x": [1.0]}}, ["'Intercept'", "has 'x'"]),
     "one grid for two": (("wage ~ 1",), {"heterogeneous": "1 + x"}, ["a dict with a vector"]),
+    "grid of combinations": (("wage ~ x",), {"grid": [1.0, 2.0, 1.0, 2.0]},
+                             ["`grid` of `Intercept`", "4 entries have 2 values"]),
     "grid of lists": (("wage ~ x",), {"grid": np.ones((2, 2))}, ["shape is (2, 2)"]),
 }  # fmt: skip
 
@@ -145,6 +147,22 @@ def test_what_is_no_frame():
         panel("wage ~ x", pd.concat([FRAME, FRAME[["x"]]], axis=1))
     with raises(ValueError, "has no rows"):
         panel("wage ~ x", FRAME.iloc[:0])
+
+
+def test_what_a_table_says_of_the_regressors():
+    from spmlex.panel._regressors import regressor_notes
+
+    frame = FRAME.assign(born=np.repeat(RNG.normal(size=NUM), YEARS))
+    grid = {"Intercept": np.linspace(-2.0, 2.0, 3), "x": [0.0, 1.5]}
+    two = panel("wage ~ year + born", frame, heterogeneous="1 + x", grid=grid)
+    assert regressor_notes(two) == [
+        "The intercept is that where x is zero and the other regressors have their means.",
+        "born does not vary within units.",
+    ]
+    assert "heterogeneous: Intercept, x, on 6 points, 3 from -2 to 2 by 2 from 0 to 1.5" in repr(
+        two
+    )
+    assert regressor_notes(panel("wage ~ x")) == []
 
 
 def test_more_effects_than_a_grid_is_chosen_for():

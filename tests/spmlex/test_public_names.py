@@ -8,7 +8,7 @@ import spmlex
 
 # What needs no fit, or several of them; and what these return.
 FUNCTIONS = {"compare", "fit", "fit_multistart", "fit_orthogonal", "likelihood_ratio_test", "load"}
-FUNCTIONS |= {"plot_coefficients", "profile_ll"}
+FUNCTIONS |= {"plot_coefficients", "product_grid", "profile_ll"}
 CLASSES = {
     "Bootstrap",
     "Estimate",
@@ -48,6 +48,7 @@ METHODS = {
     "posterior_quantile",
     "profile_curve",
     "profile_interval",
+    "quantile",
     "sample_latent",
     "save",
     "scores",

@@ -91,15 +91,38 @@ def test_one_coordinate_of_two():
     expected = np.array([masses[slopes == point].sum() for point in points])
     np.testing.assert_array_equal(lines["distribution"][0][1:-1], points)
     np.testing.assert_allclose(np.diff(lines["distribution"][1][:-1]), expected, atol=1e-15)
+    with pytest.raises(ValueError, match="`coordinate` must be one of .* level, slope; none"):
+        result.plot_gradient()
     for plot in (FitResult.plot_distribution, FitResult.plot_gradient):
-        with pytest.raises(ValueError, match="`coordinate` must be one of .* level, slope; none"):
-            plot(result)
         with pytest.raises(ValueError, match="`coordinate` must be one of .*, slope; not 'wage'"):
             plot(result, coordinate="wage")
     ax = result.plot_gradient(coordinate="slope")
     np.testing.assert_array_equal(np.sort(lines_of(ax)["gradient"][0]), np.sort(slopes))
     # All 20 points, those above each other too, and no line through them.
     assert ax.get_lines()[1].get_linestyle() == "None"
+
+
+def test_both_coordinates_of_two(without_annotations):
+    result, (_, given) = two_dimensional(), plt.subplots()
+    ax = result.plot_distribution(ax=given)
+    assert ax is given
+    circles = ax.collections[0]
+    active = np.asarray(result.probs) > 0
+    points = np.stack([result.supp["level"], result.supp["slope"]], axis=1)[active]
+    drawn, order = np.asarray(circles.get_offsets()), np.lexsort(points.T[::-1])
+    np.testing.assert_array_equal(drawn, points[order])
+    # Areas are the masses, and none is too small to be seen.
+    areas, masses = circles.get_sizes(), np.asarray(result.probs)[active][order]
+    np.testing.assert_allclose(areas, np.maximum(2400 * masses, 6.0), rtol=1e-12)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Latent variable level", "Latent variable slope")
+    # Circles at the ends of the grid are not cut.
+    assert ax.get_xlim()[0] < -1.5 < 1.5 < ax.get_xlim()[1]
+    swapped = result.plot_distribution(coordinate=("slope", "level"))
+    assert np.asarray(swapped.collections[0].get_offsets())[:, 0].max() == points[:, 1].max()
+    with pytest.raises(ValueError, match="`coordinate` must be one of .*, slope; not 'wage'"):
+        result.plot_distribution(coordinate=("wage", "level"))
+    with pytest.raises(ValueError, match="`coordinate` must be one name or two"):
+        result.plot_distribution(coordinate=("level",))
 
 
 def test_gradient():

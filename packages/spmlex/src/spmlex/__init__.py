@@ -12,6 +12,7 @@ from ._inference import SingularInformationError as SingularInformationError
 from ._inference import likelihood_ratio_test as likelihood_ratio_test
 from ._load import load as load
 from ._model import FunctionModel as FunctionModel
+from ._model import product_grid as product_grid
 from ._multistart import MultistartResult as MultistartResult
 from ._orthogonal import Functional as Functional
 from ._orthogonal import Orthogonal as Orthogonal
@@ -53,5 +54,6 @@ __all__ = [
     "likelihood_ratio_test",
     "load",
     "plot_coefficients",
+    "product_grid",
     "profile_ll",
 ]

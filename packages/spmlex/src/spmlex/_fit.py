@@ -229,6 +229,7 @@ def _run(task: Task, model: Any, report: Progress) -> FitResult:
             "num_active": num_active(found.profile),
             "minimiser": type(task.minimiser).__name__,
             "total_weight": task.total_weight,
+            "densities": task.densities,
         },
         history=found.history,
         problem=problem_from(found.profile, problem),

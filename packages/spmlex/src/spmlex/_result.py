@@ -29,8 +29,9 @@ class FitResult(Fit):
     result : RESULTS
         How the search ended.
     stats : dict
-        `num_steps` of the minimiser, `num_active` support points, the name of the `minimiser`, and
-        `total_weight`, the sum of the weights: the number of units without weights.
+        `num_steps` of the minimiser, `num_active` support points, the name of the `minimiser`,
+        `total_weight`, the sum of the weights: the number of units without weights, and whether
+        what `lclk` returned at the start looks like `densities` rather than their logarithms.
     history : dict of str to numpy arrays
         One entry for each step: `value`, `grad_norm` (NaN if the minimiser does not keep a
         gradient), `gap` and `num_active` at the iterate after the step, and `step`, the largest
@@ -84,6 +85,7 @@ class FitResult(Fit):
     posterior_mean = _use.posterior_mean
     posterior_mode = _use.posterior_mode
     posterior_quantile = _use.posterior_quantile
+    quantile = _use.quantile
     sample_latent = _use.sample_latent
     simulate = _use.simulate
 

@@ -8,6 +8,7 @@ import numpy as np
 from jax.scipy.special import gammaincc
 
 from .._fields import Fit, problem_of, total_weight, unit_weights
+from .._table import one_row
 
 # A panel's grid is chosen by its formula, where none is given.
 _OF_PANELS = ", of panels by `Panel(..., grid=full.panel.supp)`"
@@ -28,6 +29,11 @@ class LikelihoodRatio(NamedTuple):
     statistic: float
     df: int
     p_value: float
+
+    def __repr__(self) -> str:
+        """As a table."""
+        entries = {"statistic": self.statistic, "df": self.df, "p": self.p_value}
+        return str(one_row("Likelihood-ratio test", "chi-squared", entries))
 
 
 def likelihood_ratio_test(restricted: Fit, full: Fit) -> LikelihoodRatio:

@@ -17,6 +17,7 @@ from .._fields import Fit, problem_of, total_weight
 from .._level import critical_value
 from .._profile import Profile
 from .._search import AbstractExpandable, Expansion, Problem, TrustRegionNewton, optimise
+from .._table import end_names, one_row
 from ._covariance import std_errors
 from ._likelihood_ratio import noise
 
@@ -48,6 +49,13 @@ class ProfileInterval(NamedTuple):
     lower_reason: str
     upper_reason: str
 
+    def __repr__(self) -> str:
+        """As a table."""
+        entries = dict(zip(end_names(self.level), (self.lower, self.upper), strict=True))
+        reasons = {"lower": self.lower_reason, "upper": self.upper_reason}
+        notes = tuple(f"The {end} end: {reason}." for end, reason in reasons.items() if reason)
+        return str(one_row("Profile likelihood interval", self.name, entries, notes))
+
 
 def profile_interval(result: Fit, name: str, level: float = 0.95) -> ProfileInterval:
     """Values of one parameter that a likelihood-ratio test does not reject.
@@ -57,7 +65,8 @@ def profile_interval(result: Fit, name: str, level: float = 0.95) -> ProfileInte
     that of the normal interval, and found to a millionth in the square root of the statistic, or to
     rounding. Where the profile falls and rises again on one side, an end is one of the places at
     which it crosses the cut-off, and there are values beyond it that are not rejected, or inside
-    that are: `plot_profile` shows that.
+    that are: `plot_profile` shows that. It takes as long as one or two dozen fits that start near
+    their ends.
 
     Parameters
     ----------

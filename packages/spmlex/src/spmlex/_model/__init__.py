@@ -10,7 +10,14 @@ from ._arrays import check_key as check_key
 from ._arrays import leading_length as leading_length
 from ._arrays import replace_units as replace_units
 from ._arrays import take as take
+from ._coordinates import as_axis as as_axis
+from ._coordinates import coordinate_of as coordinate_of
+from ._coordinates import coordinates as coordinates
+from ._coordinates import from_coordinates as from_coordinates
+from ._coordinates import product_grid as product_grid
 from ._function_model import FunctionModel as FunctionModel
+from ._functions import as_named as as_named
+from ._functions import checked_function as checked_function
 from ._leaves import describe_leaf as describe_leaf
 from ._leaves import leaf_name as leaf_name
 from ._leaves import split_model as split_model

@@ -8,6 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, PyTree
 
+_COMBINE = (
+    " Each point has an entry in each of them. If they are the values of each coordinate, "
+    "`product_grid(supp)` has all combinations."
+)
+
 
 def as_arrays(tree: PyTree, name: str = "") -> PyTree:
     """Turn NumPy arrays, and columns of data frames, into JAX arrays; leave everything else.
@@ -100,7 +105,7 @@ def leading_length(tree: PyTree, name: str) -> int:
         (one, where_one), (other, where_other), *_ = lengths.items()
         raise ValueError(
             f"The arrays of `{name}` differ in the length of their leading axis: `{where_one}` has "
-            f"{one} and `{where_other}` has {other}."
+            f"{one} and `{where_other}` has {other}." + (_COMBINE if name == "supp" else "")
         )
     length = next(iter(lengths))
     if length == 0:

@@ -29,7 +29,7 @@ def split_model(model: Any, free: PyTree[bool] | None) -> tuple[PyTree, PyTree]:
         found = [f"`{leaf_name(path)}` is {describe_leaf(leaf)}" for path, leaf in leaves]
         raise ValueError(
             "There is nothing to estimate: `model` has no leaf that is a floating-point array. "
-            + ("; ".join(found) + ". Write `jnp.asarray(...)`." if found else "It has no leaf.")
+            + ("; ".join(found) + ". Write `jnp.asarray(0.0)`." if found else "It has no leaf.")
         )
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if leaf.size == 0 or jnp.issubdtype(leaf.dtype, jnp.complexfloating):
@@ -81,5 +81,5 @@ def _check_free(model: Any, free: PyTree[bool]) -> None:
         if wanted and leaves and not any(map(eqx.is_inexact_array, leaves)):
             raise ValueError(
                 f"`free` asks to estimate `{name}`, which is {describe_leaf(leaves[0])}. Only "
-                "floating-point arrays can be estimated: write `jnp.asarray(...)`."
+                "floating-point arrays can be estimated: write `jnp.asarray(0.0)`."
             )

@@ -3,10 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ._arrays import leading_length
+from ._leaves import leaf_name
+
+# Arrays whose shapes an error shows.
+_MOST_SHOWN = 12
 
 
 def check_model(model: Any) -> Callable:
@@ -17,6 +23,11 @@ def check_model(model: Any) -> Callable:
     TypeError
         If there is none.
     """
+    if isinstance(model, type):
+        raise TypeError(
+            f"`model` is the class {model.__name__}. Give an instance: its arrays are where the "
+            "search starts."
+        )
     lclk = getattr(model, "lclk", None)
     if not callable(lclk):
         raise TypeError(
@@ -37,7 +48,14 @@ def log_lik_of(model: Any, data: PyTree, supp: PyTree) -> Float[Array, "n m"]:
     """
     lclk = check_model(model)
     n, m = leading_length(data, "data"), leading_length(supp, "supp")
-    log_lik = lclk(data, supp)
+    try:
+        log_lik = lclk(data, supp)
+    except Exception as error:
+        error.add_note(
+            f"This was raised by `lclk(data, supp)`, with `data` {_shapes(data)} and `supp` "
+            f"{_shapes(supp)}."
+        )
+        raise
     shape = getattr(log_lik, "shape", None)
     if shape != (n, m):
         raise ValueError(
@@ -51,3 +69,12 @@ def log_lik_of(model: Any, data: PyTree, supp: PyTree) -> Float[Array, "n m"]:
             f"`lclk` of the model must return floating-point numbers, not {log_lik.dtype}."
         )
     return log_lik
+
+
+def _shapes(tree: PyTree) -> str:
+    """Arrays by their names, with their shapes."""
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array))
+    if len(leaves) == 1 and not leaves[0][0]:
+        return f"of shape {leaves[0][1].shape}"
+    named = [f"{leaf_name(path)} {leaf.shape}" for path, leaf in leaves[:_MOST_SHOWN]]
+    return f"of {', '.join(named)}{', …' if len(leaves) > _MOST_SHOWN else ''}"

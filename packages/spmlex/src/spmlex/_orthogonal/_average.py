@@ -5,18 +5,23 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from .._model import as_named, checked_function
 from .._use import Estimate
 from ._covariance import cov
 from ._fields import Estimated, check_root, clusters_of, kind_of, moments_at
 from ._functionals import Functional, functional
 from ._moments import Moments
 from ._sample import Sample
+
+_BOUNDED = (
+    "The bias is at most its bound, whatever the distribution on the grid: it is what the outcomes "
+    "leave open. The intervals allow for it."
+)
 
 
 def delta(
@@ -30,22 +35,35 @@ def delta(
     Parameters
     ----------
     function : Callable
-        `function(model)` returns an array; differentiable by JAX.
+        `function(model)` returns an array, or a dict of numbers, whose keys are then their `names`;
+        differentiable by JAX.
     clusters
         See `cov`, also for what is raised.
+
+    Raises
+    ------
+    TypeError
+        For a function of other arguments, such as that of a fit's `delta`, and if it returns
+        something else.
     """
     covariance = cov(result, clusters)
+    function = checked_function(function, "model")
     flat, unravel = ravel_pytree(result.params)
+    names: tuple[str, ...] = ()
 
     def of(flat: Array) -> Array:
-        return jnp.asarray(function(eqx.combine(unravel(flat), result.sample.held)))
+        nonlocal names
+        array, names = as_named(function(eqx.combine(unravel(flat), result.sample.held)))
+        return array
 
     value = np.asarray(of(flat), np.float64)
     slope = np.asarray(jax.jacrev(of)(flat), np.float64).reshape(value.size, -1)
     if not (np.isfinite(value).all() and np.isfinite(slope).all()):
         raise ValueError("`function`, or its derivative, is not finite at the estimates.")
+    if names and value.ndim > 1:
+        raise TypeError("`function` must return an array, or a dict of numbers, not of arrays.")
     kind = kind_of(clusters_of(result, clusters))
-    return Estimate(value, slope @ covariance @ slope.T, header=(("Standard errors", kind),))
+    return Estimate(value, slope @ covariance @ slope.T, names, header=(("Standard errors", kind),))
 
 
 def average(
@@ -66,7 +84,8 @@ def average(
     ----------
     function : Callable
         `function(model, data, supp)` returns an array (n, m, ...) of values of each unit at
-        each support point, or (m, ...) where units do not matter.
+        each support point, or (m, ...) where units do not matter; or a dict of arrays (n, m) or
+        (m,), such as `supp` itself, whose keys are then the `names`.
     clusters
         See `cov`, also for what is raised.
 
@@ -81,11 +100,15 @@ def average(
         For an array of another shape, or values that are not finite.
     """
     check_root(result)
+    function = checked_function(function, "model", "data", "supp")
     shape: list[tuple[int, ...]] = []
+    names: tuple[str, ...] = ()
 
     def values(flat: np.ndarray) -> np.ndarray:
         model = eqx.combine(result.sample.unravel(result.params, flat), result.sample.held)
-        found = np.asarray(function(model, result.sample.data, result.supp), np.float64)
+        nonlocal names
+        array, names = as_named(function(model, result.sample.data, result.supp))
+        found = np.asarray(array, np.float64)
         by_group, rest = _by_group(found, result.sample, result.working.shape[0])
         shape[:] = [rest]
         return by_group
@@ -105,9 +128,14 @@ def average(
         result.slope,
         clusters_of(result, clusters),
     )
+    if names and len(shape[0]) > 1:
+        raise TypeError(
+            "`function` must return an array, or a dict of arrays with an entry for each support "
+            "point, or each unit and support point."
+        )
     value, std_errors, bias_bound = (x.reshape(shape[0]) for x in found)
     header = (("Standard errors", kind_of(clusters_of(result, clusters))),)
-    return Functional(value, std_errors, bias_bound, header=header)
+    return Functional(value, std_errors, bias_bound, names=names, header=header, notes=(_BOUNDED,))
 
 
 def _by_group(

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._inference import SingularInformationError, describe_direction
+from .._table import one_row
 from ._moments import Moments
 from ._root import Root, find_root
 
@@ -43,6 +44,11 @@ class ScoreTest(NamedTuple):
     statistic: float
     p_value: float
 
+    def __repr__(self) -> str:
+        """As a table."""
+        entries = {"statistic": self.statistic, "p": self.p_value}
+        return str(one_row("C(α) test", "standard normal", entries))
+
 
 class WaldTest(NamedTuple):
     """A Wald test of smooth restrictions.
@@ -50,8 +56,8 @@ class WaldTest(NamedTuple):
     Attributes
     ----------
     statistic : float
-    degrees_of_freedom : int
-        Of its chi-squared distribution, if the hypothesis is true.
+    df : int
+        Degrees of freedom of its chi-squared distribution, if the hypothesis is true.
     p_value : float
 
     Examples
@@ -64,8 +70,13 @@ class WaldTest(NamedTuple):
     """
 
     statistic: float
-    degrees_of_freedom: int
+    df: int
     p_value: float
+
+    def __repr__(self) -> str:
+        """As a table."""
+        entries = {"statistic": self.statistic, "df": self.df, "p": self.p_value}
+        return str(one_row("Wald test", "chi-squared", entries))
 
 
 def information_shares(moments: Moments) -> tuple[Float[np.ndarray, " p"], np.ndarray]:

@@ -84,6 +84,9 @@ def score_interval(
 ) -> Float[np.ndarray, " 2"]:
     """The values of one parameter that `score_test` does not reject.
 
+    Each end is found by bisection, with the root of the other scores at a dozen values. The
+    interval of `conf_int` takes no search, and is much the same where the estimate is precise.
+
     Parameters
     ----------
     name : str

@@ -8,6 +8,17 @@ from .._fields import Fit, unit_weights
 from .._model import FunctionModel, describe_leaf, leaf_name
 
 
+def density_notes(result: Fit) -> list[str]:
+    """That the fit means nothing, where `lclk` seems to return densities."""
+    if not result.stats.get("densities", False):
+        return []
+    return [
+        "`lclk` returned no negative number at the start, as densities do and their logarithms "
+        "hardly ever. It has to return the logarithm: of a density, nothing of this table means "
+        "anything."
+    ]
+
+
 def constant_notes(result: Fit) -> list[str]:
     """What was held because of its type, where a user may have meant to estimate it."""
     model, held = result.problem.held, []

@@ -14,8 +14,9 @@ import mixsqpx
 from .._fields import Fit, problem_of
 from .._inference import profile_curve, profile_interval
 from .._level import critical_value
-from .._model import leaf_name, log_lik_of
+from .._model import coordinate_of, coordinates, log_lik_of
 from .._search import Problem
+from ._joint import draw_joint
 from ._style import axes_of, colour, line, marker
 
 if TYPE_CHECKING:
@@ -25,23 +26,25 @@ if TYPE_CHECKING:
 def plot_distribution(
     result: Fit,
     *,
-    coordinate: str | None = None,
+    coordinate: str | tuple[str, str] | None = None,
     ax: "matplotlib.axes.Axes | None" = None,
 ) -> "matplotlib.axes.Axes":
     """Estimated distribution of the latent variable: its distribution function and its masses.
 
     Parameters
     ----------
-    coordinate : str, optional
+    coordinate : str or pair of str, optional
         Which coordinate of the support points, where they have several: its marginal distribution
-        is drawn. An error lists the names.
+        is drawn; of a pair, their joint distribution, which is the default where there are two. An
+        error lists the names.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     matplotlib.axes.Axes
-        For each group, a step function and the masses above their points.
+        For each group, a step function and the masses above their points; of two coordinates
+        circles whose areas are the masses, within the box that the grid covers.
 
     Raises
     ------
@@ -51,7 +54,18 @@ def plot_distribution(
         Without matplotlib.
     """
     ax = axes_of(ax)
-    label, where = _coordinate(result.supp, coordinate)
+    names = list(coordinates(result.supp))
+    if coordinate is None and len(names) == 2:
+        coordinate = (names[0], names[1])
+    if coordinate is not None and not isinstance(coordinate, str):
+        both = [coordinate_of(result.supp, name) for name in coordinate]
+        if len(both) != 2:
+            raise ValueError(f"`coordinate` must be one name or two, but it is {coordinate!r}.")
+        points = np.stack([where for _, where in both], axis=1).astype(float)
+        labels = f"Latent variable {coordinate[0]}", f"Latent variable {coordinate[1]}"
+        draw_joint(ax, points, labels, _columns(result.probs))
+        return ax
+    name, where = coordinate_of(result.supp, coordinate)
     points, place = np.unique(where, return_inverse=True)
     margin = 0.04 * (points[-1] - points[0]) or 1.0
     entries: list[tuple[Any, ...]] = []
@@ -68,7 +82,7 @@ def plot_distribution(
         at = points[active], masses[active]
         dots = ax.plot(*at, color=colour(g), label=f"masses{who}", **style)
         entries.append((*steps, *dots))
-    ax.set(xlabel=label, ylabel="Probability", ylim=(0, 1.03))
+    ax.set(xlabel=f"Latent variable {name}", ylabel="Probability", ylim=(0, 1.03))
     ax.set_xlim(points[0] - margin, points[-1] + margin)
     _legend(ax, entries)
     return ax
@@ -106,9 +120,9 @@ def plot_gradient(
     """
     problem = problem_of(result)
     ax = axes_of(ax)
-    label, where = _coordinate(result.supp, coordinate)
+    name, where = coordinate_of(result.supp, coordinate)
     order = np.argsort(where, kind="stable")
-    several = len(_coordinates(result.supp)) > 1
+    several = len(coordinates(result.supp)) > 1
     gradients = _columns(_gradient_function(problem, result.params, result.probs))
     entries: list[tuple[Any, ...]] = []
     ax.axhline(0.0, color="0.6", lw=0.8)
@@ -121,7 +135,7 @@ def plot_gradient(
         at = where[active], gradient[active]
         dots = ax.plot(*at, color=colour(g), label=f"active{who}", **circles)
         entries.append((*curve, *dots))
-    ax.set(xlabel=label, ylabel="Gradient function")
+    ax.set(xlabel=f"Latent variable {name}", ylabel="Gradient function")
     _legend(ax, entries)
     return ax
 
@@ -239,37 +253,6 @@ def _legend(ax: "matplotlib.axes.Axes", entries: list[tuple[Any, ...]]) -> None:
     else:
         names = [f"group {g}" for g in range(len(entries))]
         ax.legend(entries, names, loc="best", fontsize="small")
-
-
-def _coordinates(supp: PyTree) -> dict[str, np.ndarray]:
-    """Each coordinate of the support points, by its name."""
-    found = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(eqx.filter(supp, eqx.is_array)):
-        name = leaf_name(path) if path else "v"
-        for index in np.ndindex(leaf.shape[1:]):
-            part = f"[{', '.join(map(str, index))}]" if index else ""
-            found[name + part] = np.asarray(leaf)[:, *index]
-    return found
-
-
-def _coordinate(supp: PyTree, coordinate: str | None) -> tuple[str, np.ndarray]:
-    """Label and numbers of the coordinate that was asked for.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be told which.
-    """
-    found = _coordinates(supp)
-    if coordinate is None and len(found) == 1:
-        ((name, where),) = found.items()
-        return "Latent variable v" if name == "v" else f"Latent variable {name}", where
-    if coordinate not in found:
-        asked = "none was named" if coordinate is None else f"not {coordinate!r}"
-        raise ValueError(
-            f"`coordinate` must be one of those of the support points, {', '.join(found)}; {asked}."
-        )
-    return f"Latent variable {coordinate}", found[coordinate]
 
 
 def _columns(probs: Float[ArrayLike, "m *g"]) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ from .._level import critical_value
 from .._search import RESULTS
 from .._table import ESTIMATE, STD_ERR, Row, Table, coefficient_table, number
 from ._estimated import Estimated, check_results, std_errors_of
-from ._notes import constant_notes, weight_notes
+from ._notes import constant_notes, density_notes, weight_notes
 
 
 def summary(
@@ -53,7 +53,8 @@ def summary(
     critical_value(level)
     with_intervals, kind = kind is not None, kind or "hessian"
     std_errs, reason = _std_errors(result, kind, clusters)
-    notes = grid_notes(result) + weight_notes(result, kind) + constant_notes(result)
+    notes = density_notes(result) + grid_notes(result)
+    notes += weight_notes(result, kind) + constant_notes(result)
     if std_errs is None:
         notes.append(f"No standard errors: {reason}")
     else:
@@ -173,6 +174,8 @@ def _header(result: Fit) -> list[tuple[str, str]]:
         ("Iterations", f"{result.stats['num_steps']}"),
         ("Converged", "yes" if converged else "NO"),
     ]
+    if result.probs.dtype != np.float64:
+        header.append(("Precision", f"{result.probs.dtype}"))
     if result.probs.ndim == 2:
         header.append(("Groups", f"{result.probs.shape[1]}"))
     return header

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -36,8 +36,15 @@ def check_alike(models: Sequence[Any]) -> None:
                 )
 
 
-def check_starts(models: Sequence[Any], data: PyTree, supp: PyTree, weights: Array) -> Any:
-    """Dtype of the log-likelihoods, from the first start at which they can be used.
+class Start(NamedTuple):
+    """What is seen of the log-likelihoods at a start: their dtype, and whether they are none."""
+
+    dtype: Any
+    densities: bool
+
+
+def check_starts(models: Sequence[Any], data: PyTree, supp: PyTree, weights: Array) -> Start:
+    """What is seen of the log-likelihoods at the first start at which they can be used.
 
     Raises
     ------
@@ -54,8 +61,8 @@ def check_starts(models: Sequence[Any], data: PyTree, supp: PyTree, weights: Arr
     raise fault
 
 
-def _check_start(model: Any, data: PyTree, supp: PyTree, weights: Float[Array, " n"]) -> Any:
-    """Dtype of the log-likelihoods at the start, after a look at every one of them."""
+def _check_start(model: Any, data: PyTree, supp: PyTree, weights: Float[Array, " n"]) -> Start:
+    """What is seen of the log-likelihoods at a start, after a look at every one of them."""
     log_lik, entangled, densities, *faults = _look_at_start(model, data, supp, weights)
     invalid, impossible = map(np.asarray, faults)
     for fault, what in (
@@ -93,7 +100,7 @@ def _check_start(model: Any, data: PyTree, supp: PyTree, weights: Float[Array, "
             UserWarning,
             stacklevel=5,
         )
-    return log_lik.dtype
+    return Start(log_lik.dtype, bool(densities))
 
 
 def nan_in(data: PyTree, unit: int | None = None) -> str:

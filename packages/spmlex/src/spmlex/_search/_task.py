@@ -41,6 +41,7 @@ class Task(NamedTuple):
     max_steps: int
     dtype: Any
     total_weight: float
+    densities: bool
 
 
 def prepare(
@@ -75,7 +76,7 @@ def prepare(
     param_names(params, models[0])  # raises, where names do not fit
     grouped = as_groups(groups, num_units)
     omega = check_weights(as_weights(weights, num_units, grouped))
-    dtype = check_starts(models, data, supp, omega)
+    dtype, densities = check_starts(models, data, supp, omega)
     if mix_solver is None:
         mix_solver = default_mix_solver(dtype)
     if minimiser is None:
@@ -86,7 +87,8 @@ def prepare(
     )
     weights = None if weights is None else omega
     problem = Problem(None, data, supp, weights, grouped, mix_solver, init)
-    return Task(problem, free, minimiser, max_steps, dtype, float(np.sum(np.asarray(omega))))
+    total_weight = float(np.sum(np.asarray(omega)))
+    return Task(problem, free, minimiser, max_steps, dtype, total_weight, densities)
 
 
 def _default_minimiser(num_params: int, double: bool) -> optx.AbstractMinimiser:

@@ -7,5 +7,6 @@ from ._coefficients import end_names as end_names
 from ._coefficients import entry_names as entry_names
 from ._coefficients import number as number
 from ._coefficients import numeric_table as numeric_table
+from ._one_row import one_row as one_row
 from ._table import Row as Row
 from ._table import Table as Table

@@ -24,7 +24,7 @@ from .._inference import (
     worth_note,
 )
 from .._level import critical_value
-from .._model import replace_units
+from .._model import as_named, checked_function, replace_units
 from .._table import Table, coefficient_table, entry_names
 
 
@@ -158,6 +158,15 @@ def delta(
     RuntimeError
         If the fit has no data, or did not end at a stationary point.
     """
+    return _delta(result, checked_function(function, "model", "probs"), kind, clusters)
+
+
+def _delta(
+    result: Fit,
+    function: Callable[[Any, Array], Any],
+    kind: str | None,
+    clusters: Int[ArrayLike, " n"] | None,
+) -> Estimate:
     problem = problem_of(result)
     with_intervals, kind = kind is not None, kind or "hessian"
     groups = check_kind(kind, clusters, result)
@@ -166,13 +175,13 @@ def delta(
 
     def of(flat: Array, probs: Array) -> Array:
         nonlocal names
-        returned = function(eqx.combine(unravel(flat), problem.held), probs)
-        if isinstance(returned, Mapping) and all(np.ndim(x) == 0 for x in returned.values()):
-            names = tuple(map(str, returned))
-            returned = jnp.stack([jnp.asarray(x) for x in returned.values()])
-        if not isinstance(returned, jax.Array | np.ndarray | np.generic | float | int):
-            raise TypeError(f"`function` must return an array, not {type(returned).__name__}.")
-        return jnp.asarray(returned)
+        array, names = as_named(function(eqx.combine(unravel(flat), problem.held), probs))
+        if names and array.ndim > 1:
+            raise TypeError(
+                "`function` must return an array, or a dict of numbers, but returned a dict of "
+                f"arrays of shape {array.shape[:-1]}."
+            )
+        return array
 
     value = np.asarray(of(flat, result.probs), np.float64)
     by_theta, by_probs = jax.jacrev(of, argnums=(0, 1))(flat, result.probs)
@@ -267,8 +276,9 @@ def average(
     ----------
     function : Callable
         `function(model, data, supp)` returns an array (n, m, ...) of values of each unit at each
-        support point, or (m, ...) where units do not matter. Where n and m make it ambiguous it is
-        taken as the former. Its values may be undefined where there is no mass, but not its
+        support point, or (m, ...) where units do not matter; or a dict of arrays (n, m) or (m,),
+        such as `supp` itself, whose keys are then the `names`. Where n and m make it ambiguous it
+        is taken as the former. Its values may be undefined where there is no mass, but not its
         derivatives in the parameters; units of no weight have the data of one that counts.
     kind, clusters
         See `cov`; by default `"hessian"`, and a table without intervals.
@@ -280,12 +290,13 @@ def average(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         For an array of another shape, and whatever `delta` refuses.
     RuntimeError
         As `delta`.
     """
     problem = problem_of(result)
+    function = checked_function(function, "model", "data", "supp")
     weights = unit_weights(result)
     labels = np.zeros(result.n_obs, int)
     if problem.groups is not None:
@@ -301,22 +312,31 @@ def average(
         has_mass = (mass > 0).reshape(*mass.shape, *[1] * (values.ndim - mass.ndim))
         return jnp.where(has_mass, values.astype(mass.dtype), 0.0)
 
-    def mean(model: Any, probs: Array) -> Array:
+    def mean(model: Any, probs: Array) -> Any:
         by_group = probs.reshape(num_points, -1)
-        values = jnp.asarray(function(model, data, problem.supp))
+        values, names = as_named(function(model, data, problem.supp))
         if values.shape[:2] == (result.n_obs, num_points):
-            joint = omega[:, None] * by_group.T[labels]
-            return jnp.tensordot(
-                joint, where_mass(joint, values), 2, precision=lax.Precision.HIGHEST
-            )
-        if values.shape[:1] == (num_points,):
+            mass, num_axes = omega[:, None] * by_group.T[labels], 2
+        elif values.shape[:1] == (num_points,):
             shares = jnp.zeros(by_group.shape[1], omega.dtype).at[labels].add(omega)
-            mass = product(by_group, shares)
-            return jnp.tensordot(mass, where_mass(mass, values), 1, precision=lax.Precision.HIGHEST)
-        raise ValueError(
-            "`function` must return values of each unit at each support point, shape "
-            f"({result.n_obs}, {num_points}, ...), or of each support point, shape "
-            f"({num_points}, ...), but it returned shape {values.shape}."
-        )
+            mass, num_axes = product(by_group, shares), 1
+        else:
+            raise ValueError(
+                "`function` must return values of each unit at each support point, shape "
+                f"({result.n_obs}, {num_points}, ...), or of each support point, shape "
+                f"({num_points}, ...), but it returned shape "
+                f"{values.shape[:-1] if names else values.shape}."
+            )
+        values = where_mass(mass, values)
+        means = jnp.tensordot(mass, values, num_axes, precision=lax.Precision.HIGHEST)
+        if not names:
+            return means
+        if means.ndim > 1:
+            raise ValueError(
+                "`function` must return an array, or a dict of arrays of shape "
+                f"({result.n_obs}, {num_points}) or ({num_points},), but those in its dict have "
+                f"shape {values.shape[:-1]}."
+            )
+        return dict(zip(names, means, strict=True))
 
-    return delta(result, mean, kind=kind, clusters=clusters)
+    return _delta(result, mean, kind, clusters)

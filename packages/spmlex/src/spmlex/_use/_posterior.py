@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
 from .._fields import Fit, check_success, problem_of, unit_weights
-from .._model import as_arrays, leading_length, log_lik_of
+from .._model import as_arrays, coordinate_of, leading_length, log_lik_of
 
 
 def posterior(
@@ -133,8 +133,10 @@ def posterior_quantile(
     level: float,
     data: PyTree = None,
     groups: Int[ArrayLike, " n"] | None = None,
+    *,
+    coordinate: str | None = None,
 ) -> Float[Array, " n"]:
-    """Posterior quantile of a latent variable that is a number.
+    """Posterior quantile of the latent variable of each unit.
 
     Parameters
     ----------
@@ -142,35 +144,72 @@ def posterior_quantile(
         Probability, strictly between 0 and 1.
     data, groups
         See `posterior`.
+    coordinate : str, optional
+        Which coordinate of the latent variable, where it has several. An error lists the names.
 
     Returns
     -------
     Float[Array, "n"]
-        The smallest support point at or below which there is at least this probability; NaN where
+        The smallest value at or below which there is at least this probability; NaN where
         `posterior` is.
 
     Raises
     ------
     ValueError
-        For a level that is no probability, and a support that is not one vector.
+        For a level that is no probability, and if there is no such coordinate, or several and none
+        is named.
     """
+    _check_level(level)
+    _, values = coordinate_of(result.supp, coordinate)
+    probs = posterior(result, data, groups)
+    return jnp.where(jnp.isnan(probs[:, 0]), jnp.nan, _quantiles(probs, values, level))
+
+
+def quantile(result: Fit, level: float, *, coordinate: str | None = None) -> Float[Array, "*g"]:
+    """Quantile of the estimated distribution of the latent variable.
+
+    Parameters
+    ----------
+    level : float
+        Probability, strictly between 0 and 1.
+    coordinate : str, optional
+        See `posterior_quantile`, also for what is raised.
+
+    Returns
+    -------
+    Float[Array, ""], or Float[Array, "g"] with groups
+        The smallest value at or below which there is at least this probability: a point of the
+        grid. Not a smooth function of the estimates, it has no standard error by the delta method.
+
+    Raises
+    ------
+    RuntimeError
+        If the fit did not end at a stationary point.
+    """
+    check_success(result)
+    _check_level(level)
+    _, values = coordinate_of(result.supp, coordinate)
+    found = _quantiles(result.probs.reshape(values.size, -1).T, values, level)
+    return found.reshape(result.probs.shape[1:])
+
+
+def _check_level(level: float) -> None:
+    """Raise a ValueError for a level that is no probability strictly between 0 and 1."""
     if np.ndim(level) != 0 or not 0 < level < 1:
         raise ValueError(
             f"`level` must be one number between 0 and 1, such as 0.5, but it is {level!r}."
         )
-    if not eqx.is_array(result.supp) or result.supp.ndim != 1:
-        raise ValueError(
-            "Quantiles are those of a number, but the support is not one vector. Take the "
-            "`posterior` probabilities, and quantiles of the coordinate you want."
-        )
-    order = jnp.argsort(result.supp)
-    probs = posterior(result, data, groups)
+
+
+def _quantiles(
+    probs: Float[Array, "k m"], values: Shaped[np.ndarray, " m"], level: float
+) -> Float[Array, " k"]:
+    order = np.argsort(values, kind="stable")
     below = jnp.cumsum(probs[:, order], axis=1)
     # A sum of masses that should reach the level is off by rounding.
     slack = 8 * float(jnp.finfo(below.dtype).eps)
     reached = (below >= level - slack) & (below > 0)
-    quantiles = result.supp[order][jnp.argmax(reached, axis=1)]
-    return jnp.where(jnp.isnan(probs[:, 0]), jnp.nan, quantiles.astype(probs.dtype))
+    return jnp.asarray(values[order], probs.dtype)[jnp.argmax(reached, axis=1)]
 
 
 def units_of(result: Fit, data: PyTree, groups: Any) -> tuple[PyTree, Float[Array, "u m"]]:

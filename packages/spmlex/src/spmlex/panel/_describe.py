@@ -4,6 +4,7 @@ import dataclasses
 
 from .._table import Table
 from ._design import Design
+from ._regressors import regressor_notes
 
 
 def describe_panel(
@@ -26,6 +27,7 @@ def describe_panel(
     read += [(label, column) for label, column in arguments.items() if column is not None]
     said = [
         f"Heterogeneous: {', '.join(panel.model.effects)}, on {panel.describe_grid()}.",
+        *regressor_notes(panel),
         *([panel.describe_dropped()] if panel.dropped else []),
     ]
     return dataclasses.replace(

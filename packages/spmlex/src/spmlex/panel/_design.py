@@ -143,11 +143,12 @@ class Design:
         if not isinstance(self.supp, Mapping):
             low, high = float(jnp.min(self.supp)), float(jnp.max(self.supp))
             return f"{self.supp.size} points from {low:.4g} to {high:.4g}"
+        columns = [self.supp[name] for name in self.model.effects]
         axes = [
-            f"{np.unique(x).size} for {name} from {float(x.min()):.4g} to {float(x.max()):.4g}"
-            for name, x in self.supp.items()
+            f"{np.unique(x).size} from {float(x.min()):.4g} to {float(x.max()):.4g}"
+            for x in columns
         ]
-        return f"{next(iter(self.supp.values())).size} points, {', '.join(axes)}"
+        return f"{columns[0].size} points, {' by '.join(axes)}"
 
     def describe_dropped(self) -> str:
         """Which rows are left out, as a sentence; empty if none is."""
@@ -228,7 +229,8 @@ def _given_grid(grid: Any, effects: tuple[str, ...]) -> Supp:
     Raises
     ------
     ValueError
-        For names that are not those of the heterogeneous columns, and what is no vector.
+        For names that are not those of the heterogeneous columns, and what is no vector of finite
+        numbers.
     """
     if isinstance(grid, Mapping):
         if set(grid) != set(effects):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._model import product_grid
 from ._families import AbstractDuration, Normal
 from ._model import PanelModel, Supp
 
@@ -72,8 +73,7 @@ def as_supp(axes: dict[str, np.ndarray]) -> Supp:
     """The points of one axis, or all combinations of those of several, by name."""
     if len(axes) == 1:
         return jnp.asarray(next(iter(axes.values())))
-    combined = np.meshgrid(*axes.values(), indexing="ij")
-    return {name: jnp.asarray(x.ravel()) for name, x in zip(axes, combined, strict=True)}
+    return product_grid(axes)
 
 
 def _axis(

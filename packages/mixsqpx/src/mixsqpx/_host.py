@@ -122,7 +122,7 @@ def _solve(
         feasible = np.all(start >= 0) and abs(np.sum(start) - 1) <= INIT_TOL
         fault = fault if feasible or fault is not None else RESULTS.infeasible_init
     if fault is not None:
-        return _failed(filled.m, dtype, fault, unit)
+        return failed(filled.m, dtype, fault, unit)
     model = None
     if start is None:
         start, model = _find_start(np.asarray(log_lik), omega, solver)
@@ -212,7 +212,7 @@ def _gap_tol(solver: AbstractMixSolver, dtype: np.dtype) -> float:
 @lru_cache(maxsize=64)
 def _limits(gap_tol: float, max_steps: int, dtype: np.dtype) -> tuple[Array, Array]:
     """Limits of a solve, on the device, as those of the next solve are."""
-    return put(np.asarray(gap_tol, dtype)), _integer(max_steps)
+    return put(np.asarray(gap_tol, dtype)), integer(max_steps)
 
 
 @lru_cache(maxsize=256)
@@ -233,7 +233,7 @@ def _solution(ending: _Ending, m: int, gap_tol: float) -> MixSolution:
     else:
         result = RESULTS.precision_exhausted
     probs, gradient = (_without_padding(state[name], m) for name in ("probs", "gradient"))
-    stats = [state["num_active"], state["num_steps"], _integer(-1)]
+    stats = [state["num_active"], state["num_steps"], integer(-1)]
     leaves = [probs, ending.objective, ending.gap, gradient, *jax.tree.leaves(result), *stats]
     # By way of its class it would take as long as some steps.
     return jax.tree.unflatten(_structure(), leaves)
@@ -242,7 +242,7 @@ def _solution(ending: _Ending, m: int, gap_tol: float) -> MixSolution:
 @lru_cache(maxsize=1)
 def _structure() -> Any:
     """That of every solution."""
-    return jax.tree.structure(_failed(1, np.dtype(np.float32), RESULTS.successful, -1))
+    return jax.tree.structure(failed(1, np.dtype(np.float32), RESULTS.successful, -1))
 
 
 def _without_padding(values: Array, m: int) -> Array:
@@ -254,14 +254,14 @@ def _without_padding(values: Array, m: int) -> Array:
     return jax.make_array_from_callback((m,), values.sharding, lambda _: some)
 
 
-def _failed(m: int, dtype: np.dtype, result: RESULTS, unit: int) -> MixSolution:
+def failed(m: int, dtype: np.dtype, result: RESULTS, unit: int) -> MixSolution:
     """There is no solution."""
     each, nan = (put(np.full(shape, np.nan, dtype)) for shape in ((m,), ()))
-    counts = {"num_steps": _integer(0), "num_active": _integer(0), "unit": _integer(unit)}
+    counts = {"num_steps": integer(0), "num_active": integer(0), "unit": integer(unit)}
     return MixSolution(each, nan, nan, each, result, counts)
 
 
 @lru_cache(maxsize=64)
-def _integer(number: int) -> Array:
+def integer(number: int) -> Array:
     """The same small numbers come up again and again, and to put one on a device takes time."""
     return put(np.asarray(number, canonicalize_dtype(int)))

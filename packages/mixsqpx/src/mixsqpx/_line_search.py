@@ -11,7 +11,7 @@ from ._reductions import sums
 from ._solver import MixState, evaluate
 
 # A unit is unexplained at less than this of the bound in `_cover`.
-_SHORT = 0.3
+SHORT = 0.3
 # Armijo's constant and the shortest step: the defaults of the R package.
 _SUFFICIENT_DECREASE = 0.01
 _MIN_STEP = 1e-8
@@ -89,7 +89,7 @@ def _cover(
     """
 
     def short(mix_lik: Float[Array, " n"]) -> Bool[Array, " n"]:
-        return mix_lik < _SHORT * problem.weights
+        return mix_lik < SHORT * problem.weights
 
     lacking = inner(problem.weights, short(mix_lik).astype(mix_lik.dtype))
 

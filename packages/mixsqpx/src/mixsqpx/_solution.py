@@ -26,6 +26,10 @@ class RESULTS(lx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "The step limit was reached before the optimality gap fell to `gap_tol`. Raise "
         "`max_steps`, or loosen `gap_tol` of the solver."
     )
+    max_passes_reached = (
+        "The limit on passes over the rows was reached before the optimality gap fell to `gap_tol`. "
+        "Raise `max_passes`, or loosen `gap_tol` of the solver."
+    )
     precision_exhausted = (
         "No further progress is possible in this precision, and the optimality gap is still above "
         "`gap_tol`. Use float64, or loosen `gap_tol` of the solver; a start of EM may hold no zero."

@@ -1,5 +1,6 @@
 """What is all but certainly a mistake, though every number is valid: said at the call."""
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -51,7 +52,7 @@ def explain_names(meant: Mapping[str, str]) -> Callable[[Callable[P, T]], Callab
     return decorate
 
 
-def warn_of_likelihoods(log_lik: Float[Array, "n m"]) -> None:
+def warn_of_likelihoods(log_lik: Float[Array, "n m"] | Float[np.ndarray, "n m"]) -> None:
     """Warn if the matrix is that of likelihoods, in place of their logarithms."""
     if _holds_likelihoods(log_lik):
         warnings.warn(
@@ -61,12 +62,14 @@ def warn_of_likelihoods(log_lik: Float[Array, "n m"]) -> None:
             "do not underflow. If they are logarithms, subtract a number from each row: that moves "
             "no proportion.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=_outside(),
         )
 
 
-def _holds_likelihoods(log_lik: Float[Array, "n m"]) -> bool:
-    if not is_concrete(log_lik) or {device.platform for device in log_lik.devices()} != {"cpu"}:
+def _holds_likelihoods(log_lik: Float[Array, "n m"] | Float[np.ndarray, "n m"]) -> bool:
+    if not is_concrete(log_lik):
+        return False
+    if isinstance(log_lik, Array) and {each.platform for each in log_lik.devices()} != {"cpu"}:
         return False
     values = np.asarray(log_lik)  # no copy
     if values[0, 0] < 0:
@@ -76,13 +79,13 @@ def _holds_likelihoods(log_lik: Float[Array, "n m"]) -> bool:
     return bool(np.min(some) >= 0 and np.min(values) >= 0 and np.max(values) > 0)
 
 
-def warn_of_tolerance(gap_tol: float | None, log_lik: Float[Array, "n m"], given: Any) -> None:
-    """Warn of a tolerance that is below rounding, and met by it."""
-    eps = float(jnp.finfo(log_lik.dtype).eps)
+def warn_of_tolerance(gap_tol: float | None, computed: np.dtype, given: Any) -> None:
+    """Warn of a tolerance that is below rounding where it is computed, and met by it."""
+    eps = float(jnp.finfo(computed).eps)
     if gap_tol is None or not 0 < gap_tol < eps:
         return
     message = (
-        f"`gap_tol` is {gap_tol:.1e}, below the rounding of {log_lik.dtype}, {eps:.1e}: a gap that "
+        f"`gap_tol` is {gap_tol:.1e}, below the rounding of {computed}, {eps:.1e}: a gap that "
         "is said to be as small is rounding. "
     )
     dtype = getattr(given, "dtype", None)
@@ -93,4 +96,12 @@ def warn_of_tolerance(gap_tol: float | None, log_lik: Float[Array, "n m"], given
         )
     else:
         message += "Use float64, or a larger `gap_tol`."
-    warnings.warn(message, UserWarning, stacklevel=4)
+    warnings.warn(message, UserWarning, stacklevel=_outside())
+
+
+def _outside() -> int:
+    """The `stacklevel` of the first frame that is not of this package, seen by who warns."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+        frame, level = frame.f_back, level + 1
+    return level

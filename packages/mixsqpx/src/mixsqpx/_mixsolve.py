@@ -106,11 +106,11 @@ def mixsolve(
     if isinstance(max_steps, bool) or not isinstance(max_steps, int | np.integer) or max_steps < 1:
         raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
     warn_of_likelihoods(log_lik)
-    warn_of_tolerance(solver.gap_tol, log_lik, given)
+    warn_of_tolerance(solver.gap_tol, log_lik.dtype, given)
     data: Any = (log_lik, weights, init)
     matrix, omega, start = data if is_concrete(*data) else lax.stop_gradient(data)
     matrix, omega = collapse(matrix, omega) or (matrix, omega)
-    solution = _solve(matrix, omega, start, solver, max_steps)
+    solution = solve_arrays(matrix, omega, start, solver, max_steps)
     if throw:
         solution = raise_on_failure(solution, solution.result, solution.stats["unit"], solution.gap)
     if is_concrete(log_lik, weights):
@@ -135,7 +135,7 @@ def mixsolve(
     )
 
 
-def _solve(
+def solve_arrays(
     log_lik: Float[Array, "n m"],
     weights: Float[Array, " n"] | None,
     init: Float[Array, " m"] | None,

@@ -180,21 +180,19 @@ def _same(
     return state.probs, model, jnp.asarray(False)
 
 
-def priority(
-    probs: Float[Array, " m"], gradient: Float[Array, " m"], worst: Float[Array, ""]
-) -> Float[Array, " m"]:
+def _score(state: MixState) -> Float[Array, " m"]:
     """Priority for the working set: positive components, peaks of the violation, the violation.
 
     Components usually come from a grid, and the violation -g is smooth along it: its peaks are
     where new mass belongs, and would otherwise lose to the neighbours of the highest one. For
-    columns in no order this is a random choice among violators. `worst` is the largest violation.
+    columns in no order this is a random choice among violators.
     """
-    violation = -gradient
+    violation = -state.gradient
     before = jnp.concatenate([violation[:1], violation[:-1]])
     after = jnp.concatenate([violation[1:], violation[-1:]])
     is_peak = (violation > 0) & (violation >= before) & (violation >= after)
-    score = jnp.where(is_peak, violation + worst, violation)
-    return jnp.where(probs > 0, jnp.inf, score)
+    score = jnp.where(is_peak, violation + state.violation, violation)
+    return jnp.where(state.probs > 0, jnp.inf, score)
 
 
 def _subproblem(
@@ -208,7 +206,7 @@ def _subproblem(
         reused = can_reuse(state) & (state.model.rung == rung)
     order = jnp.arange(state.probs.size, dtype=jnp.uint32)
     if size < state.probs.size:
-        score = -priority(probs, gradient, state.violation)
+        score = -_score(state)
         if is_kept:
             # The place of each component in the order of the last step.
             place = jnp.zeros_like(score).at[state.model.order].set(order.astype(score.dtype))

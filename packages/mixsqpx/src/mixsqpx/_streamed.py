@@ -1,13 +1,13 @@
 """Solves of matrices that are seen pass by pass: a sample of the rows, and sums over all of them.
 
-Sequential programs on a working set, as `MixSQP` solves them, where a step costs a pass over the
+Sequential programs on a working set, as `MixSQP` solves them, where each step costs a pass over the
 rows. So that few are needed, the start is the optimum of a sample of the rows, and what a step
 minimises is more than a quadratic: see `_surrogate`. A pass forms the gradient over all components
 and the Hessian of the working set at once; of a unit nothing is kept but its weight.
 """
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,31 +15,31 @@ from jaxtyping import Float, Int
 
 from ._fill import normalised, without_tiny
 from ._host import INIT_TOL, failed, integer
-from ._inputs import put
-from ._mixsolve import mixsolve
-from ._mixsqp import MIN_CANDIDATES, MixSQP, priority
+from ._inputs import as_vector, put
+from ._mixsolve import solve_arrays
+from ._mixsqp import MIN_CANDIDATES, MixSQP
 from ._problem import MixProblem, build_problem
 from ._progress import Progress
+from ._rows import Rows
 from ._solution import RESULTS, MixSolution
-from ._solver import PATIENCE, excess
-from ._source import RowSource
-from ._surrogate import Knowledge, correction, minimise
+from ._solver import PATIENCE
+from ._surrogate import Surrogate, linear_term, minimise, quadratic_term, with_telling
 from ._sweep import Evaluation, Weighting, sweep
 
-# Log-likelihoods of the sample. They take some 25 bytes each until the end.
+# Log-likelihoods of the sample, in nine bytes each for a moment, and eight throughout.
 _SAMPLE_ENTRIES = 10_000_000
-# The optimum of a part of the rows is off by an error of sampling that leaves a gap above this.
+# The optimum of a part of the rows leaves a gap on the whole that is above this.
 _SAMPLE_GAP = 1e-4
-# A step from a violation v leads to about v². Above this, sums of terms in single precision are
-# good enough, and take half the time.
+# A step from a violation v leads to one of about v². Above this, sums of terms in single precision
+# will do, and take half the time.
 _ROUGH_ABOVE = 1e-3
-# No step is to follow, and no Hessian is formed, where v² is this part of the tolerance.
+# Where v² is below this part of the tolerance, no step is to follow and no Hessian is formed.
 _FAR_BELOW = 0.01
 # Sizes of working sets are multiples of this, so that few programs are compiled.
 _ROUNDED_TO = 8
-# A change of the objective, in units of rounding, that may be rounding.
+# How many roundings of the objective a change of it has to be to be one.
 _ROUNDINGS = 100
-# Parts of a step that is too long.
+# Parts of a step that was too long.
 _SHORTEST, _LONGEST = 0.1, 0.5
 
 
@@ -51,22 +51,21 @@ class _Proposal(NamedTuple):
 
 
 def solve_streamed(
-    source: RowSource,
-    weights: Float[np.ndarray, " n"] | None,
-    init: Float[np.ndarray, " m"] | None,
+    rows: Rows,
+    weights: Any,
+    init: Any,
     *,
     gap_tol: float,
     max_passes: int,
     progress: Progress,
 ) -> MixSolution:
-    """Solve for a source of rows.
+    """Solve in passes over rows.
 
     Parameters
     ----------
-    source : RowSource
-    weights : Float[np.ndarray, "n"], optional
-        Of any scale.
-    init : Float[np.ndarray, "m"], optional
+    rows : Rows
+    weights : Float[ArrayLike, "n"], optional
+    init : Float[ArrayLike, "m"], optional
         Proportions to start from, in place of the optimum of the sample.
     gap_tol : float
         Gap over all components at which the solve has converged.
@@ -79,73 +78,69 @@ def solve_streamed(
     -------
     MixSolution
         As of `mixsolve(throw=False)`; `stats` has `num_passes` besides.
+
+    Raises
+    ------
+    ValueError
+        For vectors of the wrong length.
     """
-    log_lik, stride = source.sample(_SAMPLE_ENTRIES)
-    n, m = source.num_units, source.num_components
-    precise = np.dtype(jnp.result_type(float))
+    log_lik, stride = rows.sample(_SAMPLE_ENTRIES)
+    n, m = rows.num_units, rows.num_components
+    wide = np.dtype(jnp.result_type(float))
+    weights = _as_numpy(weights, "weights", n, "unit", wide)
+    init = _as_numpy(init, "init", m, "component", wide)
     fault, unit = _find_fault(weights, init)
+    weights = None if weights is None else without_tiny(weights)
     if fault is not None:
-        return _with_passes(failed(m, precise, fault, unit), 1)
-    weighting = Weighting(None if weights is None else normalised(without_tiny(weights), n), n)
-    omega = None if weights is None else weights[::stride]
+        return _failed(m, wide, fault, unit, 1)
+    weighting = Weighting(None if weights is None else normalised(weights, n), n)
+    omega = np.full(len(log_lik), 1 / n) if weighting.each is None else weighting.each[::stride]
     tol = gap_tol if stride == 1 else max(gap_tol, _SAMPLE_GAP)
     sample, proposal = _solve_sample(log_lik, omega, tol)
+    share = np.sum(omega)
     del log_lik
     if init is not None:
         proposal = proposal._replace(probs=init / np.sum(init))
-    progress.end(np.nan)
 
     is_rough, with_hess = stride > 1 and init is None, True
-    base = known = certified = None
+    base = surrogate = None
     num_passes, num_steps, num_stalled = 1, 0, 0
     while True:
         num_passes += 1
         progress.begin(num_passes, n)
         found = sweep(
-            source, weighting, proposal.probs, _working_set(*proposal),
-            dtype=np.dtype(np.float32) if is_rough else precise,
-            with_hess=with_hess, progress=progress,
-        )  # fmt: skip
+            rows,
+            weighting,
+            proposal.probs,
+            _working_set(*proposal),
+            dtype=np.dtype(np.float32) if is_rough else wide,
+            with_hess=with_hess,
+            progress=progress,
+        )
         if found.fault is not None:
-            return _with_passes(failed(m, precise, found.fault, found.unit), num_passes)
+            return _failed(m, wide, found.fault, found.unit, num_passes)
         progress.end(found.gap)
-        if found.is_exact and found.gap <= gap_tol:
-            certified = found
-            if not _is_any_left_over(found):
-                break
-        elif certified is not None:
-            break
-        if num_passes >= max_passes or num_stalled >= PATIENCE:
-            break
+        result = _ending(found, gap_tol, num_stalled, num_passes >= max_passes)
+        if result is not None:
+            return _solution(found, result, num_steps, num_passes)
         num_steps += 1
-        if base is not None and _overshoots(base, found):
+        if base is not None and _is_too_far(base, found):
             num_stalled += 1
-            proposal, is_rough, with_hess = _shorter(base, found), False, True
+            proposal, is_rough, with_hess = _shortened(base, found), False, True
             continue
         num_stalled = 0 if _progresses(base, found) else num_stalled + 1
-        base, known = found, _learn(sample, found, known)
-        proposal = _Proposal(*map(np.asarray, minimise(sample, known)))
+        base, surrogate = found, _learn(sample, share, found, surrogate)
+        proposal = _Proposal(*map(np.asarray, minimise(surrogate)))
         expected = found.violation**2
         is_rough = is_rough and expected > _ROUGH_ABOVE
         with_hess = expected > _FAR_BELOW * gap_tol
-    if certified is not None:
-        found, result = certified, RESULTS.successful
-    elif not np.isfinite(found.gap):
-        result = RESULTS.nonfinite
-    elif num_stalled < PATIENCE:
-        result = RESULTS.max_passes_reached
-    else:
-        result = RESULTS.precision_exhausted
-    counts = {"num_steps": num_steps, "num_active": np.count_nonzero(found.probs), "unit": -1}
-    numbers = (found.probs, found.objective, found.gap, found.gradient)
-    probs, objective, gap, gradient = (put(np.asarray(x, precise)) for x in numbers)
-    stats = {name: integer(count) for name, count in counts.items()}
-    return _with_passes(MixSolution(probs, objective, gap, gradient, result, stats), num_passes)
 
 
-def _with_passes(solution: MixSolution, num_passes: int) -> MixSolution:
-    """A solution that says how often the rows were gone through."""
-    return replace(solution, stats=solution.stats | {"num_passes": integer(num_passes)})
+def _as_numpy(
+    values: Any, name: str, length: int, what: str, dtype: np.dtype
+) -> Float[np.ndarray, " k"] | None:
+    array = as_vector(values, name, length, what, dtype, {})
+    return None if array is None else np.asarray(array)
 
 
 def _find_fault(
@@ -164,68 +159,80 @@ def _find_fault(
 
 
 def _solve_sample(
-    log_lik: Float[np.ndarray, "s m"], weights: Float[np.ndarray, " s"] | None, gap_tol: float
+    log_lik: Float[np.ndarray, "s m"], weights: Float[np.ndarray, " s"], gap_tol: float
 ) -> tuple[MixProblem, _Proposal]:
     """The problem of the sample, and its optimum.
 
-    Rows that no solver can use have no weight: a pass says which is the first of all.
+    Rows that no solver can use get no weight: a pass will say which is the first of all.
     """
-    usable = np.isfinite(np.max(log_lik, axis=1)) & ~np.isnan(log_lik).any(axis=1)
-    if weights is None and not usable.all():
-        weights = np.ones(len(log_lik))
-    if weights is not None:
-        weights = np.where(usable, weights, 0.0)
-        weights = jnp.asarray(weights if weights.any() else np.ones(len(log_lik)))
+    largest = np.max(log_lik, axis=1)  # NaN where there is one
+    usable = np.isfinite(largest)
     log_lik[~usable] = 0.0
+    weights = np.where(usable, weights, 0.0)
+    omega = jnp.asarray(weights if weights.any() else np.ones(len(log_lik)))
     matrix = jnp.asarray(log_lik)
-    problem, _, _ = build_problem(matrix, weights)
-    solution = mixsolve(matrix, weights, solver=MixSQP(gap_tol=gap_tol), throw=False)
+    problem, _, _ = build_problem(matrix, omega)
+    solver = MixSQP(gap_tol=gap_tol)
+    solution = solve_arrays(matrix, omega, None, solver, solver.usual_max_steps)
     return problem, _Proposal(np.asarray(solution.probs), np.asarray(solution.gradient))
 
 
 def _working_set(
     probs: Float[np.ndarray, " m"], gradient: Float[np.ndarray, " m"]
 ) -> Int[np.ndarray, " k"]:
-    """Components of positive mass, their neighbours, and those that are the likeliest to enter.
+    """Components with mass, their neighbours, and those that are the likeliest to enter.
 
-    The optimum of all rows is near that of the sample: on a grid, where mass moves by a point.
+    On a grid, what is left to do is mostly to move mass by a point. Of the others, peaks of the
+    violation come first, as in `MixSQP`, then the smallest gradients.
     """
     m, is_active = probs.size, probs > 0
-    is_next = np.zeros(m, bool)
-    is_next[1:] |= is_active[:-1]
-    is_next[:-1] |= is_active[1:]
+    padded = np.concatenate([[False], is_active, [False]])
+    is_next = padded[:-2] | padded[2:]
+    walled = np.concatenate([[np.inf], gradient, [np.inf]])
+    is_peak = (gradient < 0) & (gradient <= walled[:-2]) & (gradient <= walled[2:])
+    rank = np.select([is_active, is_next, is_peak], [0, 1, 2], 3)
     wanted = 3 * np.count_nonzero(is_active) + MIN_CANDIDATES
     size = min(m, -(-wanted // _ROUNDED_TO) * _ROUNDED_TO)
-    rank = np.where(is_active, 0, np.where(is_next, 1, 2))
-    score = priority(jnp.asarray(probs), jnp.asarray(gradient), jnp.asarray(-np.min(gradient)))
-    return np.sort(np.lexsort((-np.asarray(score), rank))[:size])
+    return np.sort(np.lexsort((gradient, rank))[:size])
 
 
-def _learn(sample: MixProblem, found: Evaluation, known: Knowledge | None) -> Knowledge:
-    """What a pass has taught; of Hessians the last there is."""
+def _learn(
+    sample: MixProblem, share: float, found: Evaluation, last: Surrogate | None
+) -> Surrogate:
+    """The surrogate of what a pass has found, with the last Hessian that there is."""
     probs, gradient = jnp.asarray(found.probs), jnp.asarray(found.gradient)
-    if found.hess is None and known is not None:
-        return replace(known, probs=probs, gradient=gradient)
+    if found.hess is None or found.telling is None:
+        assert last is not None  # the first pass forms a Hessian
+        linear = linear_term(last.sample, probs, gradient)
+        return replace(last, probs=probs, linear=linear)
+    sample = with_telling(sample, jnp.asarray(share, probs.dtype), found.telling, probs)
     members = jnp.asarray(found.members)
-    off = correction(sample, probs, members, jnp.asarray(found.hess))
-    return Knowledge(probs, gradient, members, off, found.dtype)
-
-
-def _is_any_left_over(found: Evaluation) -> bool:
-    """Whether there is a component of no mass to speak of that a step would drop: see `excess`."""
-    slack = 4 * float(np.finfo(found.gradient.dtype).eps)
-    probs, gradient = jnp.asarray(found.probs), jnp.asarray(found.gradient)
-    return bool(jnp.any(excess(probs, gradient, slack) > 0))
-
-
-def _overshoots(base: Evaluation, found: Evaluation) -> bool:
-    """Whether the objective rises on the way, by more than rounding, and rises at its end."""
-    slope = found.gradient @ (found.probs - base.probs)
-    return (
-        not found.num_covered
-        and slope > 0
-        and found.objective > base.objective + _slack(base, found)
+    return Surrogate(
+        sample,
+        probs,
+        linear_term(sample, probs, gradient),
+        members,
+        quadratic_term(sample, probs, members, jnp.asarray(found.hess)),
+        found.dtype,
     )
+
+
+def _ending(found: Evaluation, gap_tol: float, num_stalled: int, is_last: bool) -> RESULTS | None:
+    """How the solve ends, if it does."""
+    if found.is_exact and found.gap <= gap_tol:
+        return RESULTS.successful
+    if not np.isfinite(found.gap):
+        return RESULTS.nonfinite
+    if num_stalled >= PATIENCE:
+        return RESULTS.precision_exhausted
+    return RESULTS.max_passes_reached if is_last else None
+
+
+def _is_too_far(base: Evaluation, found: Evaluation) -> bool:
+    """Whether a step has led to a higher objective, where it rises on."""
+    rises = found.gradient @ (found.probs - base.probs) > 0
+    higher = found.objective > base.objective + _slack(base, found)
+    return not found.num_covered and bool(rises and higher)
 
 
 def _progresses(base: Evaluation | None, found: Evaluation) -> bool:
@@ -241,11 +248,29 @@ def _slack(base: Evaluation, found: Evaluation) -> float:
     return _ROUNDINGS * float(eps) * (1 + abs(base.objective))
 
 
-def _shorter(base: Evaluation, found: Evaluation) -> _Proposal:
-    """Where the objective is least on the way, were its slope linear there: a part of the step."""
+def _shortened(base: Evaluation, found: Evaluation) -> _Proposal:
+    """A part of a step, to where the objective were least if its slope changed evenly."""
     step = found.probs - base.probs
     before, after = base.gradient @ step, found.gradient @ step
-    length = float(np.clip(before / (before - after), _SHORTEST, _LONGEST))
-    return _Proposal(
-        base.probs + length * step, base.gradient + length * (found.gradient - base.gradient)
-    )
+    length = np.clip(before / (before - after), _SHORTEST, _LONGEST)
+    gradient = base.gradient + length * (found.gradient - base.gradient)
+    return _Proposal(base.probs + length * step, gradient)
+
+
+def _solution(found: Evaluation, result: RESULTS, num_steps: int, num_passes: int) -> MixSolution:
+    dtype = found.probs.dtype
+    numbers = (found.probs, found.objective, found.gap, found.gradient)
+    probs, objective, gap, gradient = (put(np.asarray(each, dtype)) for each in numbers)
+    counts = {
+        "num_steps": num_steps,
+        "num_active": int(np.count_nonzero(found.probs)),
+        "unit": -1,
+        "num_passes": num_passes,
+    }
+    stats = {name: integer(count) for name, count in counts.items()}
+    return MixSolution(probs, objective, gap, gradient, result, stats)
+
+
+def _failed(m: int, dtype: np.dtype, fault: RESULTS, unit: int, num_passes: int) -> MixSolution:
+    solution = failed(m, dtype, fault, unit)
+    return replace(solution, stats=solution.stats | {"num_passes": integer(num_passes)})

@@ -1,8 +1,9 @@
 """Matrices of log-likelihoods that are read block of rows by block of rows, never whole."""
 
+import abc
 import mmap
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +16,7 @@ from ._shapes import aligned
 _BLOCK_ENTRIES = 4_000_000
 
 
-class Rows(Protocol):
+class Rows(abc.ABC):
     """The rows of a matrix, which can be gone through again and again.
 
     Attributes
@@ -30,16 +31,16 @@ class Rows(Protocol):
     num_components: int
     block_size: int
 
+    @abc.abstractmethod
     def sample(self, max_entries: int) -> tuple[Float[np.ndarray, "s m"], int]:
         """Rows 0, stride, 2 stride, … in double precision, and the stride; called once, at first.
 
         All rows if they have at most so many entries.
         """
-        ...
 
+    @abc.abstractmethod
     def blocks(self) -> Iterator[Float[np.ndarray, "b m"]]:
         """One pass: all rows, in blocks of one size and in memory of their own."""
-        ...
 
 
 class ArrayRows(Rows):
@@ -83,7 +84,8 @@ class ArrayRows(Rows):
         Not of a map that is private to the process, whose changes would be lost.
         """
         if isinstance(self._array, np.memmap) and self._array.mode in ("r", "r+"):
-            advise = getattr(self._array._mmap, "madvise", None)  # not on Windows
+            pages: Any = self._array._mmap  # pyright: ignore[reportAttributeAccessIssue]
+            advise = getattr(pages, "madvise", None)  # not on Windows
             if advise is not None:
                 advise(mmap.MADV_DONTNEED)
 

@@ -123,7 +123,7 @@ def sweep(
     Sums stay on the device from block to block, and a block is read while others are computed on.
     """
     size, wide = rows.block_size, probs.dtype
-    sums = jax.tree.map(put, _no_sums(probs, members.size if with_hess else 0))
+    sums = _no_sums(probs, members.size if with_hess else 0)
     chosen = put(members.astype(np.int32))
     pending: deque[Array] = deque()
     start = 0
@@ -155,12 +155,21 @@ def sweep(
 
 def _no_sums(probs: Float[np.ndarray, " m"], k: int) -> _Sums:
     """Those over no units."""
-    m, dtype = probs.size, probs.dtype
-    r = _NUM_TELLING if k else 0
-    none = Telling(np.zeros((r, m), dtype), np.zeros(r, dtype), np.zeros(r, dtype))
-    zero, unknown = np.asarray(0, np.int32), np.asarray(-1, np.int32)
-    empty = np.zeros((), dtype), np.zeros(m, dtype), np.zeros((k, k), dtype)
-    return _Sums(probs, zero, *empty, none, zero, unknown)
+    m, r = probs.size, _NUM_TELLING if k else 0
+
+    def zeros(*shape: int) -> Array:
+        return put(np.zeros(shape, probs.dtype))
+
+    return _Sums(
+        probs=put(probs),
+        num_covered=put(np.asarray(0, np.int32)),
+        objective=zeros(),
+        ratios=zeros(m),
+        hess=zeros(k, k),
+        telling=Telling(zeros(r, m), zeros(r), zeros(r)),
+        fault=put(np.asarray(0, np.int32)),
+        unit=put(np.asarray(-1, np.int32)),
+    )
 
 
 def _whole(block: np.ndarray, size: int) -> np.ndarray:

@@ -97,7 +97,7 @@ class SequenceRows(Rows):
     """Rows that come in blocks of any sizes."""
 
     def __init__(self, blocks: Iterable[Any]) -> None:
-        if iter(blocks) is blocks:
+        if isinstance(blocks, Iterator):
             raise TypeError(
                 "`log_lik` is an iterator, which can be gone through only once, and the blocks are "
                 "needed several times. Hand over a list of blocks, or an object whose `__iter__` "

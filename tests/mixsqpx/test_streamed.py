@@ -218,6 +218,36 @@ def test_pages_of_a_map_are_let_go(tmp_path):
         solve(private)
 
 
+def test_a_poor_sample(monkeypatch):
+    from mixsqpx import _streamed, _sweep
+
+    # Of five rows, and no more than two that are explained worst.
+    monkeypatch.setattr(_streamed, "_SAMPLE_ENTRIES", 5 * M)
+    monkeypatch.setattr(_sweep, "_NUM_TELLING", 2)
+    for name in ("zero_columns", "gamma"):
+        problem = zoo()[name]
+        solution = solve(problem.log_lik, problem.weights, init=INIT)
+        check_solved(problem.log_lik, problem.weights, solution)
+
+
+def test_a_step_that_was_too_long():
+    from mixsqpx._streamed import _is_too_far, _shortened
+    from mixsqpx._sweep import Evaluation
+
+    def at(x):  # of the objective 2 (x - 0.3)², on the way from one component to another
+        slope = 4 * (x - 0.3)
+        probs, gradient = np.array([1 - x, x]), np.array([-slope / 2, slope / 2])
+        value = 2 * (x - 0.3) ** 2
+        return Evaluation(
+            probs, 0, value, gradient, None, np.arange(2), None, np.dtype(float), None, -1
+        )
+
+    assert _is_too_far(at(0.0), at(0.9))
+    assert not _is_too_far(at(0.0), at(0.5))  # beyond the minimum, but lower
+    assert not _is_too_far(at(0.0), at(0.2))
+    np.testing.assert_allclose(_shortened(at(0.0), at(0.9)).probs, [0.7, 0.3], rtol=1e-14)
+
+
 # ---- progress ------------------------------------------------------------------------------------
 
 

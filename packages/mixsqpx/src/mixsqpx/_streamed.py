@@ -112,7 +112,7 @@ def solve_streamed(
             rows,
             weighting,
             proposal.probs,
-            _working_set(*proposal),
+            _working_set(*proposal, least=0 if base is None else base.members.size),
             dtype=np.dtype(np.float32) if is_rough else wide,
             with_hess=with_hess,
             progress=progress,
@@ -178,12 +178,13 @@ def _solve_sample(
 
 
 def _working_set(
-    probs: Float[np.ndarray, " m"], gradient: Float[np.ndarray, " m"]
+    probs: Float[np.ndarray, " m"], gradient: Float[np.ndarray, " m"], *, least: int
 ) -> Int[np.ndarray, " k"]:
     """Components with mass, their neighbours, and those that are the likeliest to enter.
 
     On a grid, what is left to do is mostly to move mass by a point. Of the others, peaks of the
-    violation come first, as in `MixSQP`, then the smallest gradients.
+    violation come first, as in `MixSQP`, then the smallest gradients. At least as many as in the
+    last set, since another size would be compiled for.
     """
     m, is_active = probs.size, probs > 0
     padded = np.concatenate([[False], is_active, [False]])
@@ -192,7 +193,7 @@ def _working_set(
     is_peak = (gradient < 0) & (gradient <= walled[:-2]) & (gradient <= walled[2:])
     rank = np.select([is_active, is_next, is_peak], [0, 1, 2], 3)
     wanted = 3 * np.count_nonzero(is_active) + MIN_CANDIDATES
-    size = min(m, -(-wanted // _ROUNDED_TO) * _ROUNDED_TO)
+    size = min(m, max(least, -(-wanted // _ROUNDED_TO) * _ROUNDED_TO))
     return np.sort(np.lexsort((gradient, rank))[:size])
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ._fill import normalised, without_tiny
 from ._host import INIT_TOL, failed, integer
@@ -30,11 +30,14 @@ from ._sweep import Evaluation, Weighting, sweep
 _SAMPLE_ENTRIES = 10_000_000
 # The optimum of a part of the rows leaves a gap on the whole that is above this.
 _SAMPLE_GAP = 1e-4
-# A step from a violation v leads to one of about v². Above this, sums of terms in single precision
-# will do, and take half the time.
+# As long as the violation is likely to be above this, sums of terms in single precision will do,
+# and take half the time.
 _ROUGH_ABOVE = 1e-3
-# Where v² is below this part of the tolerance, no step is to follow and no Hessian is formed.
+# Where it is likely to be below this part of the tolerance, no step is to follow and no Hessian is
+# formed.
 _FAR_BELOW = 0.01
+# Neighbours 1, 2, 4, … places away belong to the working set, up to a part of all components.
+_REACH = 1 / 50
 # Sizes of working sets are multiples of this, so that few programs are compiled.
 _ROUNDED_TO = 8
 # How many roundings of the objective a change of it has to be to be one.
@@ -131,9 +134,9 @@ def solve_streamed(
         num_stalled = 0 if _progresses(base, found) else num_stalled + 1
         base, surrogate = found, _learn(sample, share, found, surrogate)
         proposal = _Proposal(*map(np.asarray, minimise(surrogate)))
-        expected = found.violation**2
+        expected = _expected(found)
         is_rough = is_rough and expected > _ROUGH_ABOVE
-        with_hess = expected > _FAR_BELOW * gap_tol
+        with_hess = found.hess is None or expected > _FAR_BELOW * gap_tol
 
 
 def _as_numpy(
@@ -141,6 +144,12 @@ def _as_numpy(
 ) -> Float[np.ndarray, " k"] | None:
     array = as_vector(values, name, length, what, dtype, {})
     return None if array is None else np.asarray(array)
+
+
+def _expected(found: Evaluation) -> float:
+    """The violation after a step, about: v² from v, and as it is outside of the working set."""
+    outside = np.delete(found.gradient, found.members)
+    return max(found.violation**2, -float(np.min(outside, initial=0.0)))
 
 
 def _find_fault(
@@ -182,19 +191,29 @@ def _working_set(
 ) -> Int[np.ndarray, " k"]:
     """Components with mass, their neighbours, and those that are the likeliest to enter.
 
-    On a grid, what is left to do is mostly to move mass by a point. Of the others, peaks of the
-    violation come first, as in `MixSQP`, then the smallest gradients. At least as many as in the
-    last set, since another size would be compiled for.
+    On a grid, what is left to do is mostly to move mass by a few points. Of the others, peaks of
+    the violation come first, as in `MixSQP`, then the smallest gradients. At least as many as in
+    the last set, since another size would be compiled for.
     """
     m, is_active = probs.size, probs > 0
-    padded = np.concatenate([[False], is_active, [False]])
-    is_next = padded[:-2] | padded[2:]
+    distances = [1]
+    while 2 * distances[-1] <= _REACH * m:
+        distances.append(2 * distances[-1])
     walled = np.concatenate([[np.inf], gradient, [np.inf]])
     is_peak = (gradient < 0) & (gradient <= walled[:-2]) & (gradient <= walled[2:])
-    rank = np.select([is_active, is_next, is_peak], [0, 1, 2], 3)
-    wanted = 3 * np.count_nonzero(is_active) + MIN_CANDIDATES
+    kinds = [is_active, *(_is_away(is_active, distance) for distance in distances), is_peak]
+    rank = np.select(kinds, range(len(kinds)), len(kinds))
+    wanted = (1 + 2 * len(distances)) * np.count_nonzero(is_active) + MIN_CANDIDATES
     size = min(m, max(least, -(-wanted // _ROUNDED_TO) * _ROUNDED_TO))
     return np.sort(np.lexsort((gradient, rank))[:size])
+
+
+def _is_away(which: Bool[np.ndarray, " m"], distance: int) -> Bool[np.ndarray, " m"]:
+    """Components so many places before or after some."""
+    out = np.zeros_like(which)
+    out[distance:] |= which[:-distance]
+    out[:-distance] |= which[distance:]
+    return out
 
 
 def _learn(

@@ -7,6 +7,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # need. A variable, so that processes which tests start inherit it. The gate sets it to 0 once.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
+import tempfile
 from pathlib import Path
 
 import jax
@@ -26,6 +27,21 @@ in_ci = "CI" in os.environ
 settings.register_profile("default", deadline=None, max_examples=10, derandomize=in_ci)
 settings.register_profile("nightly", deadline=None, max_examples=1000)
 settings.load_profile("default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have a program compiled once: not by each worker, nor again after room was made for others.
+
+    Of a run with workers this happens in the process that starts them, and they inherit it.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    programs = tempfile.TemporaryDirectory(prefix="programs-", ignore_cleanup_errors=True)
+    config.add_cleanup(programs.cleanup)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    jax.config.update("jax_compilation_cache_dir", programs.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 # Linux allows a process 65 530 memory mappings. One test's programs take up to 14 000.

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import io
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -90,6 +91,12 @@ def test_numbers_of_r(row: list[str]):
     assert theirs.objective - float(ours.objective) == pytest.approx(above, rel=0.5, abs=1e-10)
     difference = np.abs(theirs.probs - np.asarray(ours.probs)).max()
     assert difference == pytest.approx(apart, rel=0.5, abs=1e-5)
+
+
+@pytest.mark.parametrize("package", ["mixsqpx", "spmlex"])
+def test_a_package_says_its_version(package: str):
+    project = tomllib.loads((ROOT / "packages" / package / "pyproject.toml").read_text("utf-8"))
+    assert importlib.import_module(package).__version__ == project["project"]["version"]
 
 
 # Of each package: whose examples come first, and leave their names to those that go on from them.

@@ -33,9 +33,10 @@ jax.config.update("jax_enable_x64", True)
 # %%
 # R's solution
 # ------------
-# The problem is one of the repository's reference cases: 2000 measurements
-# z, and normal components with means on a grid of 200 points. R ran with
-# its default settings; x is what it returned.
+# The problem is one of the repository's reference cases, so that this runs
+# in a clone of it: 2000 measurements z, and normal components with means on
+# a grid of 200 points. R ran with its default settings; x is what it
+# returned.
 fixtures = (
     Path(sys.argv[0]).resolve().parents[2] / "tests" / "fixtures" / "mixsqp"
 )

@@ -36,8 +36,11 @@ def test_step_limit(name):
 def test_gap_that_the_precision_cannot_reach():
     import mixsqpx
 
-    # No gap is below zero: the solver goes on until its steps change nothing any more.
-    options = {"solver": mixsqpx.MixSQP(gap_tol=-1.0)}
+    # No gap is below zero: the solver goes on until its steps change nothing any more. Nobody else
+    # gets such a tolerance past the check.
+    solver = mixsqpx.MixSQP()
+    object.__setattr__(solver, "gap_tol", -1.0)
+    options = {"solver": solver}
     args = (GOOD.log_lik, GOOD.weights, INIT)
     with pytest.raises(RuntimeError, match="precision.*`gap_tol`"):
         solve(*args, **options)

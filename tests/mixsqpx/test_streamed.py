@@ -345,8 +345,13 @@ def test_a_limit_on_passes():
 
 def test_a_gap_that_the_precision_cannot_reach():
     import mixsqpx
+    from mixsqpx._progress import Progress
+    from mixsqpx._rows import as_rows
+    from mixsqpx._streamed import solve_streamed
 
-    solution = solve(GOOD, solver=mixsqpx.MixSQP(gap_tol=-1.0), throw=False)
+    # No gap is below zero: it goes on until passes change nothing any more.
+    options = {"gap_tol": -1.0, "max_passes": 100, "progress": Progress()}
+    solution = solve_streamed(as_rows(GOOD), None, None, **options)
     assert solution.result == mixsqpx.RESULTS.precision_exhausted
     assert float(solution.gap) <= rounding(N, M)
     check_last_iterate(solution)

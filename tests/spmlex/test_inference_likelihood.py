@@ -193,7 +193,7 @@ def result_args(result):
 
 def test_an_end_that_cannot_be_reached_has_a_reason():
     """Far out and near the estimate the curve is there, and where it crosses it is not."""
-    from spmlex._inference._likelihood_ratio import _find_end
+    from spmlex._inference._profile_interval import _find_end
 
     def curve(value):
         return math.nan if 0.3 < value < 1.9 else value**2
@@ -208,7 +208,7 @@ def test_an_end_that_cannot_be_reached_has_a_reason():
 
 
 def test_an_end_where_the_curve_jumps():
-    from spmlex._inference._likelihood_ratio import _find_end
+    from spmlex._inference._profile_interval import _find_end
 
     end, reason = _find_end(lambda v: 0.0 if v < 0.7 else 100.0, 0.0, 2.0, 1.0)
     # To a part of 1e-9 of the bracket, of width two.

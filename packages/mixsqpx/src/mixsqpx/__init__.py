@@ -1,5 +1,7 @@
 """Maximum-likelihood mixture proportions by mixSQP, in pure JAX."""
 
+from importlib.metadata import version
+
 from . import datasets as datasets
 from . import implicit as implicit
 from . import numerics as numerics
@@ -15,6 +17,8 @@ from ._raise import raise_on_failure as raise_on_failure
 from ._solution import RESULTS as RESULTS
 from ._solution import MixSolution as MixSolution
 from ._solver import AbstractMixSolver as AbstractMixSolver
+
+__version__ = version("mixsqpx")
 
 __all__ = [
     "EM",

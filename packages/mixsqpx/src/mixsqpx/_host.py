@@ -17,7 +17,7 @@ from jax.dtypes import canonicalize_dtype
 from jaxtyping import Array, Float, Int, PyTree
 
 from ._fill import Filled, equal, fill, find_fault, normalised, without_tiny
-from ._inputs import put
+from ._inputs import SUM_TOL, put
 from ._ladder import smallest_rung
 from ._problem import MixProblem
 from ._programs import BeingTraced, Programs
@@ -26,8 +26,6 @@ from ._solution import RESULTS, MixSolution
 from ._solver import PATIENCE, AbstractMixSolver, MixState, first_state, phase
 from ._start import COARSE_GAP, COARSE_STEPS, COARSENING, num_levels
 
-# How far the sum of `init` may be from one: the solution of a problem in single precision may be.
-INIT_TOL = float(np.finfo(np.float32).eps) ** 0.5
 # Components that a first working set holds besides those of the start.
 _MORE = 4
 
@@ -119,7 +117,7 @@ def _solve(
     fault, unit = find_fault(filled, omega)
     start = None if init is None else np.asarray(init)
     if start is not None:
-        feasible = np.all(start >= 0) and abs(np.sum(start) - 1) <= INIT_TOL
+        feasible = np.all(start >= 0) and abs(np.sum(start) - 1) <= SUM_TOL
         fault = fault if feasible or fault is not None else RESULTS.infeasible_init
     if fault is not None:
         return failed(filled.m, dtype, fault, unit)

@@ -9,6 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 _DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
+# What single precision loses of a proportion.
+LOST = float(np.finfo(np.float32).eps)
+# How far a sum of proportions may be from one: that of a solution in single precision may be.
+SUM_TOL = LOST**0.5
 
 
 def _as_float_array(value: Any, name: str) -> Array:
@@ -90,3 +94,8 @@ def as_vector(
 def is_concrete(*arrays: Any) -> bool:
     """Whether the numbers are known now, rather than being traced."""
     return not any(isinstance(array, jax.core.Tracer) for array in arrays)
+
+
+def can_be_read(array: Array) -> bool:
+    """Whether the numbers are known now, and to this process."""
+    return is_concrete(array) and array.is_fully_addressable

@@ -2,57 +2,22 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._inputs import is_concrete
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from ._inputs import LOST, SUM_TOL, can_be_read
 
 # Rows that are looked at first: of logarithms they hold a negative entry, and that is all.
 _NUM_ROWS = 50
 
-NAMES_MEANT = {
-    "L": "The matrix is called `log_lik`, and holds logarithms: for likelihoods `jnp.log(L)`.",
-    "log": "The matrix always holds logarithms: for likelihoods L write `mixsolve(jnp.log(L))`.",
-    "w": "The weights of the units are called `weights`.",
-    "x0": "Proportions to start from are called `init`.",
-    "control": "Options belong to the solver: `solver=MixSQP(gap_tol=1e-8)`; the limit on its "
-    "steps is `max_steps`.",
-    "gap_tol": "The tolerance belongs to the solver: `solver=MixSQP(gap_tol=1e-8)`.",
-    "tol": "The tolerance belongs to the solver: `solver=MixSQP(gap_tol=1e-8)`.",
-    "maxiter": "The limit on the solver's steps is called `max_steps`.",
-}
-"""What stands for the arguments of R's mixsqp, and for what others are called elsewhere."""
 
-
-def explain_names(meant: Mapping[str, str]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorator: a call with one of these names as a keyword raises, and says what is meant."""
-
-    def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        @wraps(function)
-        def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-            for name in kwargs:
-                if name in meant:
-                    raise TypeError(
-                        f"`{getattr(function, '__name__', 'this function')}` has no argument "
-                        f"`{name}`. {meant[name]}"
-                    )
-            return function(*args, **kwargs)
-
-        return wrapped
-
-    return decorate
-
-
-def warn_of_likelihoods(log_lik: Float[Array, "n m"] | Float[np.ndarray, "n m"]) -> None:
+def warn_of_likelihoods(
+    log_lik: Float[Array, "n m"] | Float[np.ndarray, "n m"], *, stacklevel: int
+) -> None:
     """Warn if the matrix is that of likelihoods, in place of their logarithms."""
     if _holds_likelihoods(log_lik):
         warnings.warn(
@@ -62,14 +27,14 @@ def warn_of_likelihoods(log_lik: Float[Array, "n m"] | Float[np.ndarray, "n m"])
             "do not underflow. If they are logarithms, subtract a number from each row: that moves "
             "no proportion.",
             UserWarning,
-            stacklevel=_outside(),
+            stacklevel=stacklevel,
         )
 
 
 def _holds_likelihoods(log_lik: Float[Array, "n m"] | Float[np.ndarray, "n m"]) -> bool:
-    if not is_concrete(log_lik):
-        return False
-    if isinstance(log_lik, Array) and {each.platform for each in log_lik.devices()} != {"cpu"}:
+    if isinstance(log_lik, Array) and not (
+        can_be_read(log_lik) and {each.platform for each in log_lik.devices()} == {"cpu"}
+    ):
         return False
     values = np.asarray(log_lik)  # no copy
     if values[0, 0] < 0:
@@ -77,6 +42,29 @@ def _holds_likelihoods(log_lik: Float[Array, "n m"] | Float[np.ndarray, "n m"]) 
     some = values[:: max(1, values.shape[0] // _NUM_ROWS)]
     # A matrix of zeros, which says nothing, is no mistake.
     return bool(np.min(some) >= 0 and np.min(values) >= 0 and np.max(values) > 0)
+
+
+def warn_of_proportions(probs: Float[Array, " m"], *, stacklevel: int) -> None:
+    """Warn of what is no vector of proportions, up to the rounding of a solver."""
+    if not can_be_read(probs):
+        return
+    values = np.asarray(probs)
+    total = float(np.sum(values))
+    if not np.all(np.isfinite(values)):
+        what = "it holds NaN or infinity."
+    elif np.min(values) < -LOST:
+        j = int(np.argmin(values))
+        what = f"entry {j} (counting from zero) is {values[j]:.3g}."
+    elif abs(total - 1) > SUM_TOL:
+        what = (
+            f"it sums to {total:.6g}. Heights of a density become masses by the widths of their "
+            "cells; then divide by the sum."
+        )
+    else:
+        return
+    warnings.warn(
+        f"`probs` is not a vector of proportions: {what}", UserWarning, stacklevel=stacklevel
+    )
 
 
 def warn_of_tolerance(gap_tol: float | None, computed: np.dtype, given: Any) -> None:
@@ -96,12 +84,15 @@ def warn_of_tolerance(gap_tol: float | None, computed: np.dtype, given: Any) -> 
         )
     else:
         message += "Use float64, or a larger `gap_tol`."
-    warnings.warn(message, UserWarning, stacklevel=_outside())
+    warnings.warn(message, UserWarning, stacklevel=4)
 
 
-def _outside() -> int:
-    """The `stacklevel` of the first frame that is not of this package, seen by who warns."""
-    frame, level = sys._getframe(1), 1
+def outside() -> int:
+    """The `stacklevel` of the first frame that is not of this package.
+
+    For a function whose caller has asked, and which warns itself.
+    """
+    frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
         frame, level = frame.f_back, level + 1
     return level

@@ -13,10 +13,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from ._collapse import collapse
-from ._host import INIT_TOL, lives_where_programs_run, solve_on_host
-from ._inputs import as_problem_arrays, is_concrete
-from ._mistakes import NAMES_MEANT, explain_names, warn_of_likelihoods, warn_of_tolerance
+from ._host import integer, lives_where_programs_run, solve_on_host
+from ._inputs import SUM_TOL, as_problem_arrays, is_concrete
+from ._mistakes import warn_of_likelihoods, warn_of_tolerance
 from ._mixsqp import MixSQP
+from ._names import OF_A_SOLVE, explain_arguments
 from ._problem import MixProblem, build_problem
 from ._raise import raise_on_failure
 from ._solution import RESULTS, MixSolution
@@ -26,7 +27,7 @@ from .implicit import attach_objective, attach_probs, on_active
 _DEFAULT_SOLVER = MixSQP()
 
 
-@explain_names(NAMES_MEANT)
+@explain_arguments("mixsolve", OF_A_SOLVE)
 def mixsolve(
     log_lik: Float[ArrayLike, "n m"],
     weights: Float[ArrayLike, " n"] | None = None,
@@ -105,7 +106,7 @@ def mixsolve(
     max_steps = solver.usual_max_steps if max_steps is None else max_steps
     if isinstance(max_steps, bool) or not isinstance(max_steps, int | np.integer) or max_steps < 1:
         raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
-    warn_of_likelihoods(log_lik)
+    warn_of_likelihoods(log_lik, stacklevel=4)
     warn_of_tolerance(solver.gap_tol, log_lik.dtype, given)
     data: Any = (log_lik, weights, init)
     matrix, omega, start = data if is_concrete(*data) else lax.stop_gradient(data)
@@ -113,6 +114,8 @@ def mixsolve(
     solution = solve_arrays(matrix, omega, start, solver, max_steps)
     if throw:
         solution = raise_on_failure(solution, solution.result, solution.stats["unit"], solution.gap)
+    # Of the matrix that was given: equal rows are solved for as one.
+    solution.stats["num_units"] = integer(log_lik.shape[0])
     if is_concrete(log_lik, weights):
         return solution
     weights = jnp.ones(log_lik.shape[0], log_lik.dtype) if weights is None else weights
@@ -162,7 +165,7 @@ def _solve_traced(
     """All in one program, which takes steps of any size."""
     problem, fault, unit = build_problem(log_lik, weights)
     if init is not None:
-        feasible = jnp.all(init >= 0) & (jnp.abs(jnp.sum(init) - 1) <= INIT_TOL)
+        feasible = jnp.all(init >= 0) & (jnp.abs(jnp.sum(init) - 1) <= SUM_TOL)
         fault = RESULTS.where(
             (fault == RESULTS.successful) & ~feasible, RESULTS.infeasible_init, fault
         )

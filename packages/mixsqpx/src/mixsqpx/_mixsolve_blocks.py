@@ -8,8 +8,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from ._inputs import is_concrete
-from ._mistakes import NAMES_MEANT, explain_names, warn_of_tolerance
+from ._mistakes import warn_of_tolerance
 from ._mixsqp import MixSQP
+from ._names import OF_BLOCKS, explain_arguments
 from ._progress import watch
 from ._raise import raise_on_failure
 from ._rows import as_rows
@@ -17,10 +18,9 @@ from ._solution import MixSolution
 from ._streamed import solve_streamed
 
 _DEFAULT_SOLVER = MixSQP()
-_LIMIT = "A step takes a pass over the rows, and the limit on these is `max_passes`."
 
 
-@explain_names(NAMES_MEANT | {"max_steps": _LIMIT, "maxiter": _LIMIT})
+@explain_arguments("mixsolve_blocks", OF_BLOCKS)
 def mixsolve_blocks(
     log_lik: Any,
     weights: Float[ArrayLike, " n"] | None = None,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ._mistakes import warn_of_likelihoods
+from ._mistakes import outside, warn_of_likelihoods
 from ._shapes import aligned
 
 # Entries of a block, about: few enough for several to be in memory, and enough for what a block
@@ -66,7 +66,7 @@ class ArrayRows(Rows):
             parts.append(self._slice(start, size)[::stride].astype(np.float64))
             self._forget()
         rows = np.concatenate(parts)
-        warn_of_likelihoods(rows)
+        warn_of_likelihoods(rows, stacklevel=outside())
         return rows, stride
 
     def blocks(self) -> Iterator[Float[np.ndarray, "b m"]]:
@@ -119,7 +119,7 @@ class SequenceRows(Rows):
         sample = np.concatenate(kept)
         self.num_units, self.num_components = num_units, sample.shape[1]
         self.block_size = _block_size(num_units, sample.shape[1])
-        warn_of_likelihoods(sample)
+        warn_of_likelihoods(sample, stacklevel=outside())
         return sample, stride
 
     def blocks(self) -> Iterator[Float[np.ndarray, "b m"]]:

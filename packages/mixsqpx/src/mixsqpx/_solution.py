@@ -14,11 +14,11 @@ class RESULTS(lx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     Examples
     --------
     >>> import jax.numpy as jnp, mixsqpx
-    >>> faulty = mixsqpx.mixsolve(jnp.full((2, 3), jnp.nan), throw=False)
-    >>> bool(faulty.result == mixsqpx.RESULTS.invalid_log_lik)
+    >>> faulty = mixsqpx.mixsolve(-jnp.eye(3), jnp.zeros(3), throw=False)
+    >>> bool(faulty.result == mixsqpx.RESULTS.zero_weights)
     True
     >>> print(mixsqpx.RESULTS[faulty.result])
-    `log_lik` holds NaN or +inf. Log-likelihoods must be finite, or -inf for a likelihood of zero.
+    `weights` are all zero; at least one must be positive.
     """
 
     successful = ""
@@ -40,7 +40,7 @@ class RESULTS(lx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     )
     invalid_log_lik = (
         "`log_lik` holds NaN or +inf. Log-likelihoods must be finite, or -inf for a likelihood of "
-        "zero."
+        "zero. A missing value, or a standard error of zero, makes them NaN."
     )
     zero_likelihood = (
         "A unit has zero likelihood (-inf in `log_lik`) at every component, so no mixture can "
@@ -74,8 +74,9 @@ class MixSolution(eqx.Module):
     result : RESULTS
         Successful if and only if `gap` is at most the solver's `gap_tol`.
     stats : dict
-        `num_steps`, steps of the solver; `num_active`, components in the mixture; `unit`, index of
-        the unit that `result` blames, or -1. Of `mixsolve_blocks` also `num_passes`, over the rows.
+        `num_units`, n; `num_steps`, steps of the solver; `num_active`, components in the mixture;
+        `unit`, index of the unit that `result` blames, or -1. Of `mixsolve_blocks` also
+        `num_passes`, over the rows.
 
     Examples
     --------
@@ -107,7 +108,8 @@ class MixSolution(eqx.Module):
         )
         passes = f"{self.stats['num_passes']} passes, " if "num_passes" in self.stats else ""
         return (
-            f"Mixture of {self.stats['num_active']} of {self.probs.size} components, "
+            f"Mixture of {self.stats['num_active']} of {self.probs.size} components for "
+            f"{self.stats['num_units']} units, "
             f"objective {self.objective:.10g}, optimality gap {self.gap:.1e}, "
             f"{self.stats['num_steps']} steps, {passes}{self.probs.dtype}, {ending}"
         )
@@ -118,7 +120,8 @@ def _of_batch(batch: MixSolution) -> str:
     converged = np.asarray(batch.result == RESULTS.successful)
     gap = np.max(np.asarray(batch.gap)[converged], initial=0.0)
     text = (
-        f"Batch of {converged.size} mixtures of {batch.probs.shape[-1]} components, "
+        f"Batch of {converged.size} mixtures of {batch.probs.shape[-1]} components for "
+        f"{np.max(batch.stats['num_units'])} units each, "
         f"{converged.sum()} converged, to an optimality gap of at most {gap:.1e}, "
         f"at most {np.max(batch.stats['num_steps'])} steps, {batch.probs.dtype}"
     )

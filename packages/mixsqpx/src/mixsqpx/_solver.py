@@ -2,7 +2,7 @@
 
 import abc
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,9 +11,12 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ._names import OF_A_SOLVER, explain_names
 from ._problem import MixProblem, gap_from_violation
 from ._reductions import sums_and_maxima
 from ._solution import RESULTS
+
+S = TypeVar("S")
 
 # Steps in a row without progress after which the precision is taken to be exhausted.
 PATIENCE = 3
@@ -150,11 +153,16 @@ class AbstractMixSolver(eqx.Module):
     # Whether a step depends on `gap_tol`.
     looks_at_tol: ClassVar[bool]
 
+    def __new__(cls: type[S], *_: Any, **options: Any) -> S:
+        """Explain the name of an option that is called otherwise here."""
+        explain_names(cls.__name__, options, OF_A_SOLVER)
+        return super().__new__(cls)  # pyright: ignore[reportArgumentType]
+
     def __check_init__(self) -> None:
-        """Refuse a tolerance that nothing could be compared with."""
+        """Refuse a tolerance that no gap could be compared with, or that none could meet."""
         tol = self.gap_tol
-        if tol is not None and (not isinstance(tol, float | int) or tol != tol):
-            raise ValueError(f"`gap_tol` must be a number or None, but it is {tol!r}.")
+        if tol is not None and not (isinstance(tol, float | int) and tol > 0):
+            raise ValueError(f"`gap_tol` must be a positive number or None, but it is {tol!r}.")
 
     @abc.abstractmethod
     def init(self, problem: MixProblem, init: Float[Array, " m"] | None) -> MixState:

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ._fill import normalised, without_tiny
-from ._host import INIT_TOL, failed, integer
-from ._inputs import as_vector, put
+from ._host import failed, integer
+from ._inputs import SUM_TOL, as_vector, put
 from ._mixsolve import solve_arrays
 from ._mixsqp import MIN_CANDIDATES, MixSQP
 from ._problem import MixProblem, build_problem
@@ -95,7 +95,7 @@ def solve_streamed(
     fault, unit = _find_fault(weights, init)
     weights = None if weights is None else without_tiny(weights)
     if fault is not None:
-        return _failed(m, wide, fault, unit, 1)
+        return _failed(rows, wide, fault, unit, 1)
     weighting = Weighting(None if weights is None else normalised(weights, n), n)
     omega = np.full(len(log_lik), 1 / n) if weighting.each is None else weighting.each[::stride]
     tol = gap_tol if stride == 1 else max(gap_tol, _SAMPLE_GAP)
@@ -121,11 +121,11 @@ def solve_streamed(
             progress=progress,
         )
         if found.fault is not None:
-            return _failed(m, wide, found.fault, found.unit, num_passes)
+            return _failed(rows, wide, found.fault, found.unit, num_passes)
         progress.end(found.gap)
         result = _ending(found, gap_tol, num_stalled, num_passes >= max_passes)
         if result is not None:
-            return _solution(found, result, num_steps, num_passes)
+            return _solution(found, result, n, num_steps, num_passes)
         num_steps += 1
         if base is not None and _is_too_far(base, found):
             num_stalled += 1
@@ -162,7 +162,7 @@ def _find_fault(
             return RESULTS.invalid_weights, int(np.argmin(valid))
         if not without_tiny(weights).any():
             return RESULTS.zero_weights, -1
-    if init is not None and not (np.all(init >= 0) and abs(np.sum(init) - 1) <= INIT_TOL):
+    if init is not None and not (np.all(init >= 0) and abs(np.sum(init) - 1) <= SUM_TOL):
         return RESULTS.infeasible_init, -1
     return None, -1
 
@@ -277,11 +277,14 @@ def _shortened(base: Evaluation, found: Evaluation) -> _Proposal:
     return _Proposal(base.probs + length * step, gradient)
 
 
-def _solution(found: Evaluation, result: RESULTS, num_steps: int, num_passes: int) -> MixSolution:
+def _solution(
+    found: Evaluation, result: RESULTS, num_units: int, num_steps: int, num_passes: int
+) -> MixSolution:
     dtype = found.probs.dtype
     numbers = (found.probs, found.objective, found.gap, found.gradient)
     probs, objective, gap, gradient = (put(np.asarray(each, dtype)) for each in numbers)
     counts = {
+        "num_units": num_units,
         "num_steps": num_steps,
         "num_active": int(np.count_nonzero(found.probs)),
         "unit": -1,
@@ -291,6 +294,7 @@ def _solution(found: Evaluation, result: RESULTS, num_steps: int, num_passes: in
     return MixSolution(probs, objective, gap, gradient, result, stats)
 
 
-def _failed(m: int, dtype: np.dtype, fault: RESULTS, unit: int, num_passes: int) -> MixSolution:
-    solution = failed(m, dtype, fault, unit)
-    return replace(solution, stats=solution.stats | {"num_passes": integer(num_passes)})
+def _failed(rows: Rows, dtype: np.dtype, fault: RESULTS, unit: int, num_passes: int) -> MixSolution:
+    solution = failed(rows.num_components, dtype, fault, unit)
+    counts = {"num_units": integer(rows.num_units), "num_passes": integer(num_passes)}
+    return replace(solution, stats=solution.stats | counts)

@@ -19,8 +19,9 @@ def scale_mixture(
     """Observations from a scale mixture centred at zero, and a grid of normals to explain them.
 
     Half of the units are standard normal; the others have larger scales. The components are
-    N(0, 1 + s²) on a grid of s: zero, then equal ratios from 0.1 to twice the largest `|z|`, which
-    is the grid of adaptive shrinkage (Stephens, 2017, Biostatistics 18, 275-294).
+    N(0, 1 + s²) on a grid of s: zero, then equal ratios from 0.1 to twice the largest `|z|`, in the
+    manner of adaptive shrinkage (Stephens, 2017, Biostatistics 18, 275-294), whose own grid has
+    ratios of √2.
 
     Parameters
     ----------

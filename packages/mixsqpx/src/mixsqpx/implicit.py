@@ -17,7 +17,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from ._functions import is_usable, objective
+from ._functions import is_usable, objective_of
 from ._ladder import ladder, rung_for
 from ._problem import normalise_weights
 from ._product import product
@@ -217,7 +217,7 @@ def _attach_objective_jvp(primals, tangents):
     d_log_lik, d_weights = tangents
     d_weights = jnp.where(is_usable(log_lik, probs), d_weights, 0.0)
     tangent = jax.jvp(
-        lambda ell, omega: objective(ell, probs, omega),
+        lambda ell, omega: objective_of(ell, probs, omega),
         (log_lik, weights),
         (d_log_lik, d_weights),
     )[1]

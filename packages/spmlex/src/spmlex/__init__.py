@@ -1,5 +1,7 @@
 """Profile likelihood of models with unobserved heterogeneity of unknown distribution."""
 
+from importlib.metadata import version
+
 from ._fit import fit as fit
 from ._fit import fit_multistart as fit_multistart
 from ._fit_orthogonal import fit_orthogonal as fit_orthogonal
@@ -24,6 +26,8 @@ from ._search import RESULTS as RESULTS
 from ._search import TrustRegionNewton as TrustRegionNewton
 from ._table import Table as Table
 from ._use import Estimate as Estimate
+
+__version__ = version("spmlex")
 
 __all__ = [
     "RESULTS",

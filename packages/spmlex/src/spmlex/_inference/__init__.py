@@ -20,10 +20,10 @@ from ._information import aic as aic
 from ._information import bic as bic
 from ._information import num_free as num_free
 from ._likelihood_ratio import LikelihoodRatio as LikelihoodRatio
-from ._likelihood_ratio import ProfileInterval as ProfileInterval
 from ._likelihood_ratio import likelihood_ratio_test as likelihood_ratio_test
-from ._likelihood_ratio import profile_curve as profile_curve
-from ._likelihood_ratio import profile_interval as profile_interval
+from ._profile_interval import ProfileInterval as ProfileInterval
+from ._profile_interval import profile_curve as profile_curve
+from ._profile_interval import profile_interval as profile_interval
 from ._replications import Bootstrap as Bootstrap
 from ._scores import hessian as hessian
 from ._scores import linearisation as linearisation

@@ -14,7 +14,8 @@ from ._frame import numbered
 from ._grid import as_supp, choose_grid
 from ._model import PanelModel, Supp
 from ._pooled import Pooled, estimate
-from ._read import Known, Reading, Spec, describe_dropped, read_again, read_first
+from ._read import describe_dropped, read_again, read_first
+from ._reading import Known, Reading, Spec
 from ._starts import starting_models, with_share
 
 Axis = ArrayLike | Sequence[float | int]

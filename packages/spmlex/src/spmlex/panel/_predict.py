@@ -14,7 +14,8 @@ from ._fields import PanelFit
 from ._frame import require
 from ._index import choice_probs, numeric_levels, row_index
 from ._model import PanelModel
-from ._read import Reading, read_again
+from ._read import read_again
+from ._reading import Reading
 
 if TYPE_CHECKING:
     import pandas as pd

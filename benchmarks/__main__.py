@@ -9,6 +9,7 @@ COMMANDS = {
     "mixsolve": ("solver.mixsolve", "time and accuracy of mixsolve beside its peers"),
     "batch": ("solver.batch", "vmap over mixsolve beside a Python loop"),
     "float32": ("solver.float32", "the gap that single precision can attain"),
+    "streamed": ("streamed.run", "time, passes and memory for matrices larger than memory"),
     "fit": ("fit.run", "time and success of spmlex.fit, beside quasi-Newton over other solvers"),
     "first_answer": ("first_answer.run", "time until the first answer of a process"),
     "coverage": ("coverage.run", "bias, spread and coverage of the estimates, by simulation"),

@@ -13,6 +13,7 @@ from .shared.results import PAGES, RESULTS
 
 RENDERED = {
     "mixsolve": ("solver.render", "benchmarks/mixsolve.md"),
+    "streamed": ("streamed.render", "benchmarks/streamed.md"),
     "fit": ("fit.render", "benchmarks/fit.md"),
     "first_answer": ("first_answer.render", "benchmarks/first_answer.md"),
     "coverage": ("coverage.render", "benchmarks/coverage.md"),

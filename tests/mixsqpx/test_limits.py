@@ -78,6 +78,7 @@ def test_every_failure_has_a_message_of_its_own():
 
     names = [
         "mix_max_steps_reached",
+        "max_passes_reached",
         "precision_exhausted",
         "nonfinite",
         "invalid_log_lik",

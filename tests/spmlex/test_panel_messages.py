@@ -116,8 +116,6 @@ CASES = {
     "outcome among the regressors": (("wage ~ wage",), {}, ["without any error"]),
     "grid of another": (("wage ~ x",), {"grid": {"x": [1.0]}}, ["'Intercept'", "has 'x'"]),
     "one grid for two": (("wage ~ 1",), {"heterogeneous": "1 + x"}, ["a dict with a vector"]),
-    "grid of combinations": (("wage ~ x",), {"grid": [1.0, 2.0, 1.0, 2.0]},
-                             ["`grid` of `Intercept`", "4 entries have 2 values"]),
     "grid of lists": (("wage ~ x",), {"grid": np.ones((2, 2))}, ["shape is (2, 2)"]),
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from ._functions import objective as objective
 from ._functions import optimality_gap as optimality_gap
 from ._functions import posterior as posterior
 from ._mixsolve import mixsolve as mixsolve
+from ._mixsolve_blocks import mixsolve_blocks as mixsolve_blocks
 from ._mixsqp import MixSQP as MixSQP
 from ._raise import raise_on_failure as raise_on_failure
 from ._solution import RESULTS as RESULTS
@@ -29,6 +30,7 @@ __all__ = [
     "hessian",
     "implicit",
     "mixsolve",
+    "mixsolve_blocks",
     "numerics",
     "objective",
     "optimality_gap",

@@ -1,11 +1,13 @@
 """Large matrices, block by block: a copy of the whole would take memory, and the time to get it."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
+
+T = TypeVar("T")
 
 # A matrix of more entries is gone through in blocks, of about this number of entries.
 _LARGE, _BLOCK = 1_500_000, 500_000
@@ -36,18 +38,18 @@ class Block(NamedTuple):
 
 
 def fold_blocks(
-    step: Callable[[Block, Float[Array, "..."]], Float[Array, "..."]],
-    init: Float[Array, "..."],
+    step: Callable[[Block, T], T],
+    init: T,
     num_units: int,
     num_components: int,
-) -> Float[Array, "..."]:
-    """Pass a value from block to block of a matrix with this number of units and components."""
+) -> T:
+    """Pass a value, any PyTree of arrays, from block to block of a matrix of this size."""
     entries = num_units * num_components
     width = num_units
     if is_large(num_units, num_components):
         width = -(-num_units // -(-entries // _BLOCK))
 
-    def at(i: Int[Array, ""], value: Array) -> Array:
+    def at(i: Int[Array, ""], value: T) -> T:
         first = i * width
         start = jnp.minimum(first, num_units - width)
         return step(Block(start, start + jnp.arange(width) >= first), value)

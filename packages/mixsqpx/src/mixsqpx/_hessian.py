@@ -13,7 +13,7 @@ from ._problem import MixProblem
 from ._product import product
 
 # Of the diagonal, in single precision.
-_ROUGH_RIDGE = 1e-6
+ROUGH_RIDGE = 1e-6
 # Below this number of multiplications it is not worth compiling both.
 _ROUGH_WORK = 1_000_000
 
@@ -49,7 +49,14 @@ def damped_hessian(
     else:
         single = partial(formed_in, jnp.float32)
         hess = lax.cond(rough, single, partial(formed_in, dtype))
-        ridge = jnp.where(rough, _ROUGH_RIDGE, ridge)
+        ridge = jnp.where(rough, ROUGH_RIDGE, ridge)
         eps = jnp.where(rough, float(jnp.finfo(jnp.float32).eps), eps)
-    ridged = hess + jnp.maximum(ridge * hess, eps)
-    return jnp.where(jnp.eye(k, dtype=bool), ridged, hess)
+    return with_ridge(hess, ridge, eps)
+
+
+def with_ridge(
+    hess: Float[Array, "k k"], ridge: float | Float[Array, ""], least: float | Float[Array, ""]
+) -> Float[Array, "k k"]:
+    """A part of the diagonal added to it, or `least` where that is more."""
+    ridged = hess + jnp.maximum(ridge * hess, least)
+    return jnp.where(jnp.eye(hess.shape[0], dtype=bool), ridged, hess)

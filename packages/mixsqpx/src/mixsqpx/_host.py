@@ -120,7 +120,7 @@ def _solve(
         feasible = np.all(start >= 0) and abs(np.sum(start) - 1) <= SUM_TOL
         fault = fault if feasible or fault is not None else RESULTS.infeasible_init
     if fault is not None:
-        return _failed(filled.m, dtype, fault, unit)
+        return failed(filled.m, dtype, fault, unit)
     model = None
     if start is None:
         start, model = _find_start(np.asarray(log_lik), omega, solver)
@@ -240,7 +240,7 @@ def _solution(ending: _Ending, m: int, gap_tol: float) -> MixSolution:
 @lru_cache(maxsize=1)
 def _structure() -> Any:
     """That of every solution."""
-    return jax.tree.structure(_failed(1, np.dtype(np.float32), RESULTS.successful, -1))
+    return jax.tree.structure(failed(1, np.dtype(np.float32), RESULTS.successful, -1))
 
 
 def _without_padding(values: Array, m: int) -> Array:
@@ -252,7 +252,7 @@ def _without_padding(values: Array, m: int) -> Array:
     return jax.make_array_from_callback((m,), values.sharding, lambda _: some)
 
 
-def _failed(m: int, dtype: np.dtype, result: RESULTS, unit: int) -> MixSolution:
+def failed(m: int, dtype: np.dtype, result: RESULTS, unit: int) -> MixSolution:
     """There is no solution."""
     each, nan = (put(np.full(shape, np.nan, dtype)) for shape in ((m,), ()))
     counts = {"num_steps": integer(0), "num_active": integer(0), "unit": integer(unit)}

@@ -64,18 +64,18 @@ def as_problem_arrays(
     swapped = "Is `log_lik` transposed? Its rows are the units and its columns the components."
     return (
         log_lik,
-        _as_vector(
+        as_vector(
             probs, probs_name, m, "component", log_lik.dtype,
             {n: f"One for each unit are `weights`. {swapped}"},
         ),
-        _as_vector(
+        as_vector(
             weights, "weights", n, "unit", log_lik.dtype,
             {m: f"One for each component is `{probs_name}`. {swapped}"},
         ),
     )  # fmt: skip
 
 
-def _as_vector(
+def as_vector(
     value: Any, name: str, length: int, what: str, dtype: Any, meant: dict[int, str]
 ) -> Array | None:
     """A vector of a given length; `meant` says what one of another length may be."""

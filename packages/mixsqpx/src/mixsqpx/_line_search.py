@@ -11,10 +11,10 @@ from ._reductions import sums
 from ._solver import MixState, evaluate
 
 # A unit is unexplained at less than this of the bound in `_cover`.
-_SHORT = 0.3
+SHORT = 0.3
 # Armijo's constant and the shortest step: the defaults of the R package.
-_SUFFICIENT_DECREASE = 0.01
-_MIN_STEP = 1e-8
+SUFFICIENT_DECREASE = 0.01
+MIN_STEP = 1e-8
 
 
 def line_search(
@@ -33,8 +33,8 @@ def line_search(
 
     def too_long(carry: tuple[Float[Array, ""], Float[Array, ""]]) -> Bool[Array, ""]:
         length, change = carry
-        enough = change <= _SUFFICIENT_DECREASE * length * slope + rounding
-        return ~enough & (length > _MIN_STEP)
+        enough = change <= SUFFICIENT_DECREASE * length * slope + rounding
+        return ~enough & (length > MIN_STEP)
 
     def halve(
         carry: tuple[Float[Array, ""], Float[Array, ""]],
@@ -46,7 +46,7 @@ def line_search(
     start = jnp.where(state.num_steps < 0, 0.0, jnp.inf).astype(slope.dtype)
     start = (jnp.full_like(slope, 2.0), start)
     length, change = lax.while_loop(too_long, halve, start)
-    usable = (length > _MIN_STEP) & jnp.isfinite(change)
+    usable = (length > MIN_STEP) & jnp.isfinite(change)
     # The full step is the target itself, with its exact zeros.
     full = length >= 1
     # Dividing by the total minimises the objective along the ray.
@@ -89,7 +89,7 @@ def _cover(
     """
 
     def short(mix_lik: Float[Array, " n"]) -> Bool[Array, " n"]:
-        return mix_lik < _SHORT * problem.weights
+        return mix_lik < SHORT * problem.weights
 
     lacking = inner(problem.weights, short(mix_lik).astype(mix_lik.dtype))
 

@@ -1,5 +1,6 @@
 """What is all but certainly a mistake, though every number is valid: said at the call."""
 
+import sys
 import warnings
 from typing import Any
 
@@ -14,7 +15,9 @@ from ._inputs import LOST, SUM_TOL, can_be_read
 _NUM_ROWS = 50
 
 
-def warn_of_likelihoods(log_lik: Float[Array, "n m"], *, stacklevel: int) -> None:
+def warn_of_likelihoods(
+    log_lik: Float[Array, "n m"] | Float[np.ndarray, "n m"], *, stacklevel: int
+) -> None:
     """Warn if the matrix is that of likelihoods, in place of their logarithms."""
     if _holds_likelihoods(log_lik):
         warnings.warn(
@@ -28,8 +31,10 @@ def warn_of_likelihoods(log_lik: Float[Array, "n m"], *, stacklevel: int) -> Non
         )
 
 
-def _holds_likelihoods(log_lik: Float[Array, "n m"]) -> bool:
-    if not can_be_read(log_lik) or {device.platform for device in log_lik.devices()} != {"cpu"}:
+def _holds_likelihoods(log_lik: Float[Array, "n m"] | Float[np.ndarray, "n m"]) -> bool:
+    if isinstance(log_lik, Array) and not (
+        can_be_read(log_lik) and {each.platform for each in log_lik.devices()} == {"cpu"}
+    ):
         return False
     values = np.asarray(log_lik)  # no copy
     if values[0, 0] < 0:
@@ -62,13 +67,13 @@ def warn_of_proportions(probs: Float[Array, " m"], *, stacklevel: int) -> None:
     )
 
 
-def warn_of_tolerance(gap_tol: float | None, log_lik: Float[Array, "n m"], given: Any) -> None:
-    """Warn of a tolerance that is below rounding, and met by it."""
-    eps = float(jnp.finfo(log_lik.dtype).eps)
+def warn_of_tolerance(gap_tol: float | None, computed: np.dtype, given: Any) -> None:
+    """Warn of a tolerance that is below rounding where it is computed, and met by it."""
+    eps = float(jnp.finfo(computed).eps)
     if gap_tol is None or not 0 < gap_tol < eps:
         return
     message = (
-        f"`gap_tol` is {gap_tol:.1e}, below the rounding of {log_lik.dtype}, {eps:.1e}: a gap that "
+        f"`gap_tol` is {gap_tol:.1e}, below the rounding of {computed}, {eps:.1e}: a gap that "
         "is said to be as small is rounding. "
     )
     dtype = getattr(given, "dtype", None)
@@ -80,3 +85,14 @@ def warn_of_tolerance(gap_tol: float | None, log_lik: Float[Array, "n m"], given
     else:
         message += "Use float64, or a larger `gap_tol`."
     warnings.warn(message, UserWarning, stacklevel=4)
+
+
+def outside() -> int:
+    """The `stacklevel` of the first frame that is not of this package.
+
+    For a function whose caller has asked, and which warns itself.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+        frame, level = frame.f_back, level + 1
+    return level

@@ -17,7 +17,7 @@ from ._host import integer, lives_where_programs_run, solve_on_host
 from ._inputs import SUM_TOL, as_problem_arrays, is_concrete
 from ._mistakes import warn_of_likelihoods, warn_of_tolerance
 from ._mixsqp import MixSQP
-from ._names import explain_arguments
+from ._names import OF_A_SOLVE, explain_arguments
 from ._problem import MixProblem, build_problem
 from ._raise import raise_on_failure
 from ._solution import RESULTS, MixSolution
@@ -27,7 +27,7 @@ from .implicit import attach_objective, attach_probs, on_active
 _DEFAULT_SOLVER = MixSQP()
 
 
-@explain_arguments
+@explain_arguments("mixsolve", OF_A_SOLVE)
 def mixsolve(
     log_lik: Float[ArrayLike, "n m"],
     weights: Float[ArrayLike, " n"] | None = None,
@@ -107,11 +107,11 @@ def mixsolve(
     if isinstance(max_steps, bool) or not isinstance(max_steps, int | np.integer) or max_steps < 1:
         raise ValueError(f"`max_steps` must be a positive integer, but it is {max_steps!r}.")
     warn_of_likelihoods(log_lik, stacklevel=4)
-    warn_of_tolerance(solver.gap_tol, log_lik, given)
+    warn_of_tolerance(solver.gap_tol, log_lik.dtype, given)
     data: Any = (log_lik, weights, init)
     matrix, omega, start = data if is_concrete(*data) else lax.stop_gradient(data)
     matrix, omega = collapse(matrix, omega) or (matrix, omega)
-    solution = _solve(matrix, omega, start, solver, max_steps)
+    solution = solve_arrays(matrix, omega, start, solver, max_steps)
     if throw:
         solution = raise_on_failure(solution, solution.result, solution.stats["unit"], solution.gap)
     # Of the matrix that was given: equal rows are solved for as one.
@@ -138,7 +138,7 @@ def mixsolve(
     )
 
 
-def _solve(
+def solve_arrays(
     log_lik: Float[Array, "n m"],
     weights: Float[Array, " n"] | None,
     init: Float[Array, " m"] | None,

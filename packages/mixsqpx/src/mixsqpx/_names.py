@@ -43,6 +43,15 @@ OF_A_SOLVE = _by_name(
 )
 """For `mixsolve`: what stands for arguments of R's mixsqp, ashr and REBayes, and usual names."""
 
+OF_BLOCKS = OF_A_SOLVE | _by_name(
+    {
+        ("max_steps", *_LIMITS): "A step takes a pass over the rows, and the limit on these is "
+        "`max_passes`.",
+        ("verbose", "verb"): "`progress=True` shows how far it is.",
+    }
+)
+"""For `mixsolve_blocks`."""
+
 OF_A_SOLVER = _by_name(
     {
         _TOLERANCES: "The tolerance is called `gap_tol`.",
@@ -62,17 +71,22 @@ def explain_names(called: str, given: Iterable[str], meant: Mapping[str, str]) -
             raise TypeError(f"`{called}` has no argument `{name}`. {text}")
 
 
-def explain_arguments(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorator of `mixsolve`: a call as of another program raises, and says what is meant."""
+def explain_arguments(
+    called: str, meant: Mapping[str, str]
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorator of a solve: a call as of another program raises, and says what is meant."""
 
-    @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        explain_names("mixsolve", kwargs, OF_A_SOLVE)
-        if len(args) > 2:
-            raise TypeError(
-                "`mixsolve` takes `log_lik` and `weights` by their place, and all else by name: "
-                "proportions to start from are `init=`, a solver is `solver=`."
-            )
-        return function(*args, **kwargs)
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+            explain_names(called, kwargs, meant)
+            if len(args) > 2:
+                raise TypeError(
+                    f"`{called}` takes `log_lik` and `weights` by their place, and all else by "
+                    "name: proportions to start from are `init=`, a solver is `solver=`."
+                )
+            return function(*args, **kwargs)
 
-    return wrapped
+        return wrapped
+
+    return decorate

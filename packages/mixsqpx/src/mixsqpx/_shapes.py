@@ -60,7 +60,7 @@ def padded_by_component(
     n, m = log_lik.shape
     out = _memory.of_matrix
     if out is None or out.shape != shape[::-1] or out.dtype != log_lik.dtype:
-        out = _memory.of_matrix = _aligned(shape[::-1], log_lik.dtype)
+        out = _memory.of_matrix = aligned(shape[::-1], log_lik.dtype)
     out[m:] = -np.inf
     out[:m, n:] = 0.0
     # A few rows at a time, which stay in the processor's cache until all of their columns are read.
@@ -77,7 +77,7 @@ def padded(values: Float[np.ndarray, " k"], size: int) -> Float[np.ndarray, " lo
     return out
 
 
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Memory that XLA on CPU takes as it is."""
     num_bytes = math.prod(shape) * dtype.itemsize
     memory = np.empty(num_bytes + _ALIGNMENT, np.uint8)

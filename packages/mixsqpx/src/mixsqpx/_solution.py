@@ -26,6 +26,10 @@ class RESULTS(lx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "The step limit was reached before the optimality gap fell to `gap_tol`. Raise "
         "`max_steps`, or loosen `gap_tol` of the solver."
     )
+    max_passes_reached = (
+        "The limit on passes over the rows was reached before the optimality gap fell to "
+        "`gap_tol`. Raise `max_passes`, or loosen `gap_tol` of the solver."
+    )
     precision_exhausted = (
         "No further progress is possible in this precision, and the optimality gap is still above "
         "`gap_tol`. Use float64, or loosen `gap_tol` of the solver; a start of EM may hold no zero."
@@ -71,7 +75,8 @@ class MixSolution(eqx.Module):
         Successful if and only if `gap` is at most the solver's `gap_tol`.
     stats : dict
         `num_units`, n; `num_steps`, steps of the solver; `num_active`, components in the mixture;
-        `unit`, index of the unit that `result` blames, or -1.
+        `unit`, index of the unit that `result` blames, or -1. Of `mixsolve_blocks` also
+        `num_passes`, over the rows.
 
     Examples
     --------
@@ -101,11 +106,12 @@ class MixSolution(eqx.Module):
         ending = (
             "converged" if self.result == RESULTS.successful else f"FAILED: {RESULTS[self.result]}"
         )
+        passes = f"{self.stats['num_passes']} passes, " if "num_passes" in self.stats else ""
         return (
             f"Mixture of {self.stats['num_active']} of {self.probs.size} components for "
             f"{self.stats['num_units']} units, "
             f"objective {self.objective:.10g}, optimality gap {self.gap:.1e}, "
-            f"{self.stats['num_steps']} steps, {self.probs.dtype}, {ending}"
+            f"{self.stats['num_steps']} steps, {passes}{self.probs.dtype}, {ending}"
         )
 
 

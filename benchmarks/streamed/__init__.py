@@ -1,0 +1,1 @@
+"""What matrices larger than memory take."""

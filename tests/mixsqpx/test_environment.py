@@ -154,6 +154,7 @@ def test_what_is_public():
         "hessian",
         "implicit",
         "mixsolve",
+        "mixsolve_blocks",
         "numerics",
         "objective",
         "optimality_gap",

@@ -22,13 +22,13 @@ def shapes_solved(monkeypatch):
     """The shapes that `mixsolve` solves for, in turn."""
     from mixsqpx import _mixsolve
 
-    solve, shapes = _mixsolve._solve, []
+    solve, shapes = _mixsolve.solve_arrays, []
 
     def recorded(log_lik, *args):
         shapes.append(log_lik.shape)
         return solve(log_lik, *args)
 
-    monkeypatch.setattr(_mixsolve, "_solve", recorded)
+    monkeypatch.setattr(_mixsolve, "solve_arrays", recorded)
     return shapes
 
 

@@ -140,6 +140,7 @@ def test_gradient():
     check_slopes(everything, "gradient", 10 * (optimum_error() + rounding(N, M)), 1e-7)
 
 
+@pytest.mark.slow  # compiles second derivatives of whole solves
 def test_second_derivative_of_probs():
     # Derivatives at a p that is off by e are off by the next derivative times e: 100 e or less.
     check_slopes(everything_moved, "probs", 100 * optimum_error(), 1e-5)

@@ -117,6 +117,7 @@ def run(name, directory, **environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow  # processes that compile everything anew
 @pytest.mark.parametrize(
     ("name", "double", "devices"),
     [("single", False, 8), ("double", True, 1), ("spawned", False, 1)],

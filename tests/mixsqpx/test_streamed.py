@@ -130,6 +130,7 @@ def test_all_rows_in_the_sample(monkeypatch):
     assert int(solution.stats["num_passes"]) == 2
 
 
+@pytest.mark.slow  # a program for each way to hold the rows
 def test_whatever_holds_the_rows(tmp_path):
     rows = zoo()["normal_location"].log_lik.astype(np.float32)
     np.save(tmp_path / "rows.npy", rows)

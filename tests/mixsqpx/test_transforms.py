@@ -272,6 +272,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow  # compiles for several devices
 def test_sharded_over_units():
     from .helpers import numpy_gap, rounding
 

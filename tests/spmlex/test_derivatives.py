@@ -78,6 +78,7 @@ def panel():
     return flat_of("panel")
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_one_number_eagerly_compiled_and_under_differentiation(panel):
     problem = PROBLEMS["panel"]
     value, probs = profile_ll(*problem)
@@ -147,6 +148,7 @@ def test_hessian_of_probs_against_differences(panel):
     np.testing.assert_allclose(hess, np.swapaxes(hess, 1, 2), atol=1e-10)
 
 
+@pytest.mark.slow  # compiles second derivatives of whole solves
 def test_derivatives_in_data_support_and_weights(panel):
     weights = jnp.asarray(np.random.default_rng(0).uniform(0.5, 2.0, 60))
     vector, unravel = ravel_pytree((panel.data, panel.supp, weights))

@@ -115,6 +115,7 @@ def log_lik_at(seed, theta):
     return -2.0 * ((y - theta * x)[:, None] - np.linspace(-2.0, 2.0, 9)[None, :]) ** 2
 
 
+@pytest.mark.slow  # processes that compile everything anew
 @pytest.mark.parametrize(
     ("name", "double", "devices"),
     [("single", False, 1), ("double", True, 8), ("spawned", True, 1)],

@@ -52,6 +52,7 @@ def reference(case):
 slow = pytest.mark.slow
 
 
+@pytest.mark.slow  # compiles second derivatives of whole solves
 @pytest.mark.parametrize(
     "case",
     ["plain", pytest.param("weights", marks=slow), pytest.param("groups", marks=slow), "both"],

@@ -65,6 +65,7 @@ def test_units_of_regressors_do_not_matter(unit):
     np.testing.assert_allclose(result.std_errors()[:2] * unit, fitted().std_errors()[:2], rtol=1e-6)
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_many_parameters():
     # A likelihood that is nearly quadratic in each of them.
     rng = np.random.default_rng(3)
@@ -84,6 +85,7 @@ def test_many_parameters():
     np.testing.assert_allclose(result.loglik, newton.loglik, atol=1e-6)
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_many_active_points_on_the_way():
     """The Hessian is compiled for 32 points, and for more where the distribution has more."""
     model, data, supp = factor_problem(300, 61)

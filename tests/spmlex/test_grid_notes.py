@@ -68,6 +68,7 @@ def test_nothing_is_said_where_the_model_ends():
     assert len(result.summary().notes) == 1  # on the standard errors
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_the_coarse_note_of_a_grid_of_integers():
     data = 3.0 * RNG.normal(size=80)
 

@@ -74,6 +74,7 @@ def test_no_more_classes_than_needed(counts, shapes):
     assert [units.shape for units in groups.units] == shapes
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_a_large_group_among_many_small_ones():
     # Padded to the largest, the log-likelihoods of these would take 3.6 GB.
     data, labels = sample([10] * 500 + [100_000])
@@ -105,6 +106,7 @@ def test_each_group_is_solved_by_itself():
     np.testing.assert_allclose(value, total / np.sum(weights), rtol=1e-12)
 
 
+@pytest.mark.slow  # compiles second derivatives of whole solves
 def test_derivatives():
     weights = jnp.asarray(np.random.default_rng(1).uniform(0.5, 2.0, LABELS.size))
 
@@ -129,6 +131,7 @@ def test_the_unit_at_fault_is_numbered_in_the_data():
         profile_ll(MODEL, DATA, SUPP, groups=LABELS, weights=weights)
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_inference():
     result = fit(MODEL, DATA, SUPP, groups=LABELS)
     assert result.gap <= 1e-12

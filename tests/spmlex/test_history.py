@@ -22,6 +22,7 @@ MINIMISERS = {
 }
 
 
+@pytest.mark.slow  # a program for each minimiser
 @pytest.mark.parametrize("name", MINIMISERS)
 def test_the_last_row_is_that_of_the_model(name):
     # After each number of steps: what is shown is the optimum at the model that is returned.

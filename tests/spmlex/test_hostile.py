@@ -72,6 +72,7 @@ def test_half_precision_log_likelihoods_are_promoted():
 # ---- containers ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_columns_of_a_data_frame_are_what_they_hold():
     import pandas as pd
 

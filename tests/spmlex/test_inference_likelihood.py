@@ -56,6 +56,7 @@ def test_likelihood_ratio_of_what_is_not_nested(result, restricted):
         spmlex.likelihood_ratio_test(restricted, worse)
 
 
+@pytest.mark.slow  # a search at each of several values, or several fits
 def test_likelihood_ratio_of_other_weights_groups_and_grids(result, problem):
     import spmlex
 

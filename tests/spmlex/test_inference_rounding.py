@@ -50,6 +50,7 @@ def rough():
     return fitted(lclk)
 
 
+@pytest.mark.slow  # a search at each of several values, or several fits
 def test_intervals_have_ends_where_a_fit_succeeds(rough):
     # Far from what the search of an interval asks of the gradient by itself, 1e-8, but small.
     assert rough.result == RESULTS.successful

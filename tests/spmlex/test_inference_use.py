@@ -63,6 +63,7 @@ def test_posterior_of_bad_units(result, grouped, problem, groups):
         result.posterior_quantile(1.0)
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_posterior_of_units_without_weight_or_likelihood(problem):
     """Of a unit that does not count, and whose data are missing, nothing is said."""
     import spmlex
@@ -107,6 +108,7 @@ def infinite_above_90(model, data, supp):
     return jnp.where(infinite, jnp.inf, model.lclk(data, supp))
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_what_cannot_vary_has_no_standard_error(result, grouped, problem):
     """Not NaN by a variance that is a rounding error below zero."""
     import spmlex
@@ -235,6 +237,7 @@ def test_grid_gap(result, grouped, problem, groups):
         assert fit.grid_gap() > 0
 
 
+@pytest.mark.slow  # a search at each of several values, or several fits
 def test_grid_gap_where_likelihood_ratios_overflow():
     """Two types, each halfway between two points, and 200 outcomes a unit."""
     import spmlex

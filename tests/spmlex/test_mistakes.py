@@ -62,6 +62,7 @@ def test_without_missing_outcomes_the_grid_is_in_question():
         fit(model(counts), data, SUPP)
 
 
+@pytest.mark.slow  # compiles second derivatives of whole solves
 def test_a_derivative_that_a_mask_does_not_keep_nan_out_of():
     data = {"x": X, "y": MISSING}
     assert np.isfinite(profile_ll(model(masked), data, SUPP)[0])
@@ -80,6 +81,7 @@ def test_a_derivative_that_a_mask_does_not_keep_nan_out_of():
     assert fit(model(right), mended, SUPP).grad_norm <= 1e-9
 
 
+@pytest.mark.slow  # compiles second derivatives of whole solves
 def test_a_derivative_at_the_edge():
     def root(params, data, supp):
         return counts(params, data, supp) + jnp.sqrt(params["beta"])
@@ -115,6 +117,7 @@ def test_a_column_of_text():
         fit(model(counts), {**data, "name": X, "when": np.array(["2020"] * 40, "M8[Y]")}, SUPP)
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_a_density_in_place_of_its_logarithm():
     def density(params, data, supp):
         return norm.pdf(data[:, None] - supp[None, :] - params["beta"])

@@ -56,6 +56,7 @@ def test_the_best():
     np.testing.assert_allclose(one.estimates, other.estimates, atol=1e-8)
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_the_scale_of_the_weights_makes_no_maxima_one():
     # Two outcomes at zero and at a half turn: maxima there, the second lower by 1e-6 a unit.
     def lclk(theta, data, supp):

@@ -30,6 +30,7 @@ def estimates(example, small):
     return fitted.estimates
 
 
+@pytest.mark.slow  # a program for each minimiser
 @pytest.mark.parametrize("name", NAMES)
 def test_ends_where_fit_does(example, small, estimates, name):
     import spmlex

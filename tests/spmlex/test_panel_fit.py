@@ -79,6 +79,7 @@ def test_beta_blockers():
     assert abs(result.std_errors()[0] - 0.05) <= 5e-3
 
 
+@pytest.mark.slow  # fits of a shape of their own
 def test_epilepsy_beside_a_normal_effect():
     """The same slopes as with a normal effect, to two of their standard errors; here by quadrature.
 
@@ -113,6 +114,7 @@ def test_epilepsy_beside_a_normal_effect():
     assert spmlex.RESULTS.successful == result.result
 
 
+@pytest.mark.slow  # fits of a shape of their own
 def test_the_table_says_what_was_read(counts):
     text = str(counts)
     for word in ("Panel: visits ~ x + w", "poisson", "Rows", "Heterogeneous: Intercept, on"):
@@ -133,6 +135,7 @@ def test_files(counts, tmp_path):
     assert "Starts" not in str(again)
 
 
+@pytest.mark.slow  # fits of a shape of their own
 def test_fits_beside_each_other(counts):
     import spmlex
     from spmlex.panel import Panel
@@ -169,6 +172,7 @@ def lagged():
     return result, result.orthogonal(jax.random.key(0))
 
 
+@pytest.mark.slow  # two estimators, with draws
 def test_orthogonal_estimates_of_lagged_counts(lagged, tmp_path, without_annotations):
     import spmlex
 
@@ -226,6 +230,7 @@ def test_orthogonal_effects(lagged):
     assert higher > lower
 
 
+@pytest.mark.slow  # two estimators, with draws
 def test_a_dynamic_probit_follows_drawn_outcomes():
     """Outcomes of units of four rows, the lag drawn with them; state dependence is found again."""
     from spmlex.panel import Panel
@@ -259,6 +264,7 @@ def test_a_dynamic_probit_follows_drawn_outcomes():
         mixed.model.sample(jax.random.key(0), mixed.data, jnp.zeros(num))
 
 
+@pytest.mark.slow  # fits of a shape of their own
 def test_choices_with_a_price_that_means_different_things():
     from spmlex.panel import Panel
 
@@ -287,6 +293,7 @@ def test_choices_with_a_price_that_means_different_things():
     np.testing.assert_array_equal(np.asarray(simulated["rows"]["y"]).sum(axis=-1), 1.0)
 
 
+@pytest.mark.slow  # fits of a shape of their own
 def test_several_coefficients_on_a_product_grid():
     from spmlex.panel import Panel
 

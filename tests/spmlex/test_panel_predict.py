@@ -95,6 +95,7 @@ def test_new_rows_need_not_say_whose_they_are(logit):
         logit.predict(new.drop(columns="unit"), history="sample")
 
 
+@pytest.mark.slow  # fits of a shape of their own
 def test_quantiles_are_those_of_the_mixture(normal):
     new = unbalanced(7, 4)
     index, masses = index_of(normal, new)
@@ -106,6 +107,7 @@ def test_quantiles_are_those_of_the_mixture(normal):
         np.testing.assert_allclose(below, level, rtol=1e-9)
 
 
+@pytest.mark.slow  # fits of a shape of their own
 def test_quantiles_and_probabilities_of_counts(without_annotations):
     result = fitted("visits ~ x + w", family="poisson")
     index, masses = index_of(result, FRAME)
@@ -180,6 +182,7 @@ def test_effects_beside_changed_frames(logit):
         logit.average_effects("C(region)[T.west]")
 
 
+@pytest.mark.slow  # fits of a shape of their own
 def test_categories_have_a_probability_each():
     result = fitted("grade ~ x", family="ordered logit", weights="size")
     probs = result.predict_probs()

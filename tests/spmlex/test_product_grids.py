@@ -55,6 +55,7 @@ def said(note):
     return float(note.split("would add ")[1].split()[0])
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_a_good_grid_is_not_noted():
     result = fitted(square(-1.5, 2.1))
     (note,) = result.summary().notes

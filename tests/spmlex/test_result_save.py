@@ -126,6 +126,7 @@ def test_a_start_in_single_precision_is_one(path):
     assert eqx.tree_equal(load(path, single), load(path, LIKE_IT))
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_weights_and_groups_stay_when_saved_without_data(tmp_path):
     weights = 1.0 + np.arange(200) % 3
     for options in ({"groups": np.arange(200) % 2}, {"weights": weights}):
@@ -166,6 +167,7 @@ def test_files_of_something_else(tmp_path):
         load(tmp_path / "none.npz", LIKE_IT)
 
 
+@pytest.mark.slow  # several fits, of shapes of their own
 def test_groups_weights_and_a_support_of_two_arrays(tmp_path):
     model, data, supp = level_and_slope_problem()
     supp = {"level": supp[:, 0], "slope": supp[:, 1]}

@@ -18,6 +18,7 @@ def data(example):
 
 
 # The figures have as many digits as are given; the next one rounds within half a unit.
+@pytest.mark.slow  # fits of a shape of their own
 def test_from_the_standard_deviation_of_random_effects(example, data):
     import spmlex
 

@@ -71,6 +71,7 @@ def test_default_fit_converges_quadratically(fitted):
     assert np.all(grad_norm[1:][late] <= 1.0 * grad_norm[:-1][late] ** 2)
 
 
+@pytest.mark.slow  # a program for each minimiser
 def test_optimistix_bfgs():
     fitted = fit(*problem(), minimiser=optx.BFGS(rtol=1e-9, atol=1e-9))
     assert fitted.result == RESULTS.successful
@@ -82,6 +83,7 @@ def test_optimistix_bfgs():
     assert fitted.stats["minimiser"] == "BFGS"
 
 
+@pytest.mark.slow  # a program for each minimiser
 def test_jaxopt_bfgs():
     model, data, supp = problem()
     # Its default tolerance, an l2 norm of the gradient of 1e-3, leaves the variances off by 5e-5.
